@@ -1,0 +1,1 @@
+"""Benchmarks: each prints what it measured, and a ratio against something real in the same run."""

@@ -1,0 +1,55 @@
+"""A real telemetry path in a process of its own, for ``bench.ingest``: ``python -m bench._receiver DIRECTORY``.
+
+Prints ``{"port": ...}`` when it is ready. When its standard input closes it stops taking requests, settles everything
+in segments and prints what it used, from ready to settled.
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import uvloop
+
+from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.observe.pipeline import running
+from homeostat.runtime import SystemClock
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def _run(directory: Path) -> None:
+    receivers = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None)
+    async with running(receivers, StorageConfig(path=directory), SystemClock()) as pipeline:
+        before = _cpu_s()
+        idle_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"port": pipeline.http_port}), flush=True)
+        started = time.monotonic()
+        await anyio.to_thread.run_sync(sys.stdin.read)
+        received_s = time.monotonic() - started
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "cpu_s": _cpu_s() - before,
+                "idle_rss_mb": idle_rss_mb,
+                "peak_rss_mb": usage.ru_maxrss / 1024,
+                "user_s": usage.ru_utime,
+                "system_s": usage.ru_stime,
+                "received_s": received_s,
+                "spans_received": pipeline.counters.spans_received,
+                "spans_stored": pipeline.store.spans_stored,
+            }
+        ),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    uvloop.run(_run(Path(sys.argv[1])))

@@ -1,0 +1,102 @@
+/** A line chart over time, drawn by uPlot. Imported lazily. */
+
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+import { cssColor } from "../lib/cssColor";
+import { clockTime } from "../lib/format";
+import { useResolvedTheme } from "../lib/theme";
+import type { ChartData } from "./series";
+
+interface Props {
+  data: ChartData;
+  height: number;
+  syncKey: string;
+  onPoint: (index: number | null) => void;
+}
+
+const AXIS_FONT = "11px system-ui, sans-serif";
+const AXIS_WIDTH = 58;
+
+function faint(color: string): string {
+  return color.replace("rgb(", "rgba(").replace(")", ", 0.12)");
+}
+
+function yRange(_chart: uPlot, _min: number | null, max: number | null): [number, number] {
+  return [0, max === null || max <= 0 ? 1 : max * 1.12];
+}
+
+function axes(format: (value: number) => string): uPlot.Axis[] {
+  const look = {
+    stroke: cssColor("--text-2"),
+    font: AXIS_FONT,
+    grid: { stroke: cssColor("--grid"), width: 1 },
+    ticks: { show: false },
+  };
+  return [
+    { ...look, size: 28, space: 70, values: (_chart, ticks) => ticks.map((tick) => clockTime(new Date(tick * 1_000))) },
+    { ...look, size: AXIS_WIDTH, space: 34, values: (_chart, ticks) => ticks.map((tick) => format(tick)) },
+  ];
+}
+
+function lines(data: ChartData): uPlot.Series[] {
+  return data.series.map((series) => ({
+    label: series.label,
+    stroke: cssColor(series.color),
+    width: 1.75,
+    points: { show: false },
+    ...(series.dash === undefined ? {} : { dash: series.dash }),
+    ...(series.fill === true ? { fill: faint(cssColor(series.color)) } : {}),
+  }));
+}
+
+function aligned(data: ChartData): uPlot.AlignedData {
+  return [[...data.times], ...data.series.map((series) => [...series.values])];
+}
+
+export default function TimeChart({ data, height, syncKey, onPoint }: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot | null>(null);
+  const latest = useRef({ data, onPoint });
+  const theme = useResolvedTheme();
+  const shape = data.series.map((series) => series.label).join("|");
+
+  useEffect(() => {
+    latest.current = { data, onPoint };
+    chart.current?.setData(aligned(data));
+  }, [data, onPoint]);
+
+  useEffect(() => {
+    const element = box.current;
+    if (element === null) return undefined;
+    const first = latest.current.data;
+    const plot = new uPlot(
+      {
+        width: Math.max(element.clientWidth, 120),
+        height,
+        legend: { show: false },
+        padding: [8, 26, 0, 0],
+        cursor: { y: false, sync: { key: syncKey }, drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { x: { time: true }, y: { range: yRange } },
+        axes: axes((value) => latest.current.data.format(value)),
+        series: [{}, ...lines(first)],
+        hooks: { setCursor: [(self) => latest.current.onPoint(self.cursor.idx ?? null)] },
+      },
+      aligned(first),
+      element,
+    );
+    chart.current = plot;
+    const observer = new ResizeObserver(() => {
+      plot.setSize({ width: Math.max(element.clientWidth, 120), height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      plot.destroy();
+      chart.current = null;
+    };
+  }, [height, syncKey, theme, shape]);
+
+  return <div ref={box} className="chart__plot" style={{ height }} />;
+}

@@ -1,0 +1,102 @@
+import { memo, type CSSProperties } from "react";
+
+import { duration } from "../../lib/format";
+import { Icon } from "../../ui/Icon";
+import type { Row } from "./layout";
+
+const INDENT_PX = 14;
+const INDENT_MAX_PX = 168;
+const LABEL_SHARE = 0.13; // of the width, that a label needs beside its bar
+
+interface Props {
+  row: Row;
+  top: number;
+  durationMs: number;
+  color: string;
+  folded: boolean;
+  selected: boolean;
+  onSelect: (id: string) => void;
+  onToggle: (id: string) => void;
+}
+
+type Place = "after" | "before" | "inside";
+
+function labelStyle(place: Place, left: number, right: number): CSSProperties {
+  if (place === "after") return { left: `calc(${right * 100}% + 6px)` };
+  return { right: place === "before" ? `calc(${(1 - left) * 100}% + 6px)` : `calc(${(1 - right) * 100}% + 6px)` };
+}
+
+function Bar({ row, durationMs, color }: { row: Row; durationMs: number; color: string }) {
+  const total = durationMs > 0 ? durationMs : 1;
+  const left = row.startMs / total;
+  const width = row.span.duration_ms / total;
+  const place = left + width < 1 - LABEL_SHARE ? "after" : left > LABEL_SHARE ? "before" : "inside";
+  return (
+    <span className="bar">
+      <span
+        className="bar__fill"
+        data-error={row.span.status === "error"}
+        style={{
+          left: `${left * 100}%`,
+          width: `max(2px, ${width * 100}%)`,
+          background: color,
+        }}
+      />
+      <span className={`bar__label bar__label--${place}`} style={labelStyle(place, left, left + width)}>
+        {duration(row.span.duration_ms)}
+      </span>
+    </span>
+  );
+}
+
+/** One span in the waterfall. */
+export const WaterfallRow = memo(function WaterfallRow(props: Props) {
+  const { row, top, durationMs, color, folded, selected, onSelect, onToggle } = props;
+  const { span } = row;
+  const failed = span.status === "error";
+  return (
+    // Keys are handled by the tree, which has the focus.
+    // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
+    <div
+      id={`span-${span.span_id}`}
+      className="wrow"
+      role="treeitem"
+      aria-level={row.depth + 1}
+      aria-posinset={row.position}
+      aria-setsize={row.siblings}
+      aria-selected={selected}
+      {...(row.children > 0 ? { "aria-expanded": !folded } : {})}
+      aria-label={`${span.service} ${span.name}, ${duration(span.duration_ms)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}`}
+      style={{ transform: `translateY(${top}px)` }}
+      onClick={() => onSelect(span.span_id)}
+    >
+      <span className="wrow__name" style={{ paddingLeft: Math.min(row.depth * INDENT_PX, INDENT_MAX_PX) }}>
+        {row.children > 0 ? (
+          <span
+            className="wrow__fold"
+            data-open={!folded}
+            aria-hidden="true"
+            onClick={(event) => {
+              event.stopPropagation();
+              onToggle(span.span_id);
+            }}
+          >
+            <Icon name="chevron" size={12} />
+          </span>
+        ) : (
+          <span className="wrow__fold" />
+        )}
+        <i style={{ background: color }} aria-hidden="true" />
+        {failed && (
+          <span className={row.errorOrigin ? "wrow__error wrow__error--origin" : "wrow__error"}>
+            <Icon name="alert" size={13} />
+          </span>
+        )}
+        <span className="wrow__service">{span.service}</span>
+        <span className="wrow__operation">{span.name}</span>
+        {folded && <span className="wrow__hidden">+{row.descendants}</span>}
+      </span>
+      <Bar row={row} durationMs={durationMs} color={color} />
+    </div>
+  );
+});

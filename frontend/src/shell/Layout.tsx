@@ -1,0 +1,75 @@
+import { Suspense } from "react";
+import { NavLink, Outlet, useLocation } from "react-router";
+
+import { OPEN_INCIDENTS_MAX, useIncidents } from "../api/queries";
+import { ErrorBoundary } from "../ui/ErrorBoundary";
+import { Skeleton } from "../ui/States";
+import { Banners } from "./Banners";
+import { ThemeSwitch } from "./ThemeSwitch";
+
+function Brand() {
+  return (
+    <NavLink to="/" className="brand" aria-label="Homeostat, overview">
+      <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
+        <rect width="32" height="32" rx="8" fill="var(--accent)" />
+        <path
+          d="M5 18h5l3-8 6 14 3-9 1.500 3H27"
+          fill="none"
+          stroke="var(--on-accent)"
+          strokeWidth="2.600"
+          strokeLinecap="round"
+          strokeLinejoin="round"
+        />
+      </svg>
+      <span>Homeostat</span>
+    </NavLink>
+  );
+}
+
+function OpenCount() {
+  const { data } = useIncidents(true);
+  const open = data?.length ?? 0;
+  if (open === 0) return null;
+  return (
+    <span className="nav__count">
+      {open >= OPEN_INCIDENTS_MAX ? `${OPEN_INCIDENTS_MAX}+` : open}
+      <span className="sr-only"> open</span>
+    </span>
+  );
+}
+
+/** What surrounds every page. */
+export function Layout() {
+  const { pathname } = useLocation();
+  return (
+    <div className="shell">
+      <a className="skip" href="#content">
+        Skip to the content
+      </a>
+      <header className="topbar">
+        <div className="topbar__inner">
+          <Brand />
+          <nav className="nav" aria-label="Main">
+            <NavLink to="/" end>
+              Overview
+            </NavLink>
+            <NavLink to="/incidents">
+              Incidents
+              <OpenCount />
+            </NavLink>
+            <NavLink to="/traces">Traces</NavLink>
+          </nav>
+          <ThemeSwitch />
+        </div>
+      </header>
+      <Banners />
+      <main className="page" id="content" tabIndex={-1}>
+        <ErrorBoundary key={pathname} what="This page">
+          <Suspense fallback={<Skeleton height={420} label="Loading the page" />}>
+            <Outlet />
+          </Suspense>
+        </ErrorBoundary>
+      </main>
+    </div>
+  );
+}

@@ -1,0 +1,74 @@
+"""What the API needs from the rest of Homeostat, named as Protocols. Whoever serves the API fills an ``ApiParts``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fastapi import APIRouter
+
+from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
+from homeostat.core.ports import Bus, Clock, RedReader, StateStore, TelemetryStore
+from homeostat.core.red import RedReach
+from homeostat.detect.health import HealthReader
+from homeostat.heartbeat import Heartbeat
+
+
+class HealerControl(Protocol):
+    """What a person may tell the healer.
+
+    Methods that name a run or an issue raise NotFoundError for an unknown id, and ConflictError (or ActionError)
+    when it cannot be done now, with the reason.
+    """
+
+    async def approve(self, run_id: str, who: str, digest: str) -> Run: ...
+    async def reject(self, run_id: str, who: str, reason: str) -> Run: ...
+    async def undo(self, run_id: str, who: str) -> Run: ...
+    async def manual(self, issue_id: str, who: str) -> Run:
+        """Start healing an issue now, because a person says so."""
+        ...
+
+    async def set_auto(self, enabled: bool, who: str) -> None:
+        """Allow or forbid acting without asking, until it is set again."""
+        ...
+
+    def mode(self) -> PolicyMode:
+        """The mode in force for what no rule names."""
+        ...
+
+    async def policy_view(self) -> object:
+        """Something with the fields of ``api.models.Policy``."""
+        ...
+
+    def action_specs(self) -> Sequence[ActionSpec]:
+        """What could be done here."""
+        ...
+
+
+class RedHistory(RedReader, Protocol):
+    """Rollups that say how far back they can be believed."""
+
+    def reach(self) -> RedReach:
+        """How far back they are whole, and how finely."""
+        ...
+
+
+@dataclass(frozen=True)
+class ApiParts:
+    """Everything that the API is made of."""
+
+    clock: Clock
+    red: RedHistory
+    telemetry: TelemetryStore
+    state: StateStore
+    bus: Bus
+    health: HealthReader
+    healer: HealerControl
+    storage: Callable[[], StorageStatus]
+    ingest: Callable[[], IngestCounters]
+    heartbeat: Heartbeat  # of the loop
+    world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
+    extra_routers: Sequence[APIRouter] = ()
+    static_dir: Path | None = None  # the built dashboard; None: a page says how to build it
+    host: str = "127.0.0.1"  # the address that is listened on: decides which Host headers are ours
+    allowed_hosts: tuple[str, ...] = ()  # further names under which people reach this server (a reverse proxy's)

@@ -1,0 +1,63 @@
+"""Talks to a running Homeostat for the commands that only ask or tell."""
+
+from typing import Annotated, cast
+
+import httpx2
+import typer
+
+from homeostat.core.errors import HomeostatError, NotFoundError
+
+DEFAULT_URL = "http://127.0.0.1:4000"
+
+UrlOption = Annotated[str, typer.Option("--url", envvar="HOMEOSTAT_URL", help="Where Homeostat answers.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+
+class ApiClient:
+    """A blocking client for one command. Raises ConnectionError when nothing answers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._client = httpx2.Client(base_url=self._url, timeout=10.0, trust_env=False)
+
+    def get(self, path: str, **query: str | float | bool | None) -> object:
+        """GET, without the query parameters that are None."""
+        return self._ask("GET", path, params={key: value for key, value in query.items() if value is not None})
+
+    def post(self, path: str, body: dict[str, object]) -> object:
+        """POST a JSON body."""
+        return self._ask("POST", path, json=body)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str | float | bool] | None = None,
+        json: dict[str, object] | None = None,
+    ) -> object:
+        try:
+            response = self._client.request(method, path, params=params, json=json)
+        except httpx2.TransportError as error:
+            raise ConnectionError(
+                f"No Homeostat answers at {self._url} ({error}). Start one with `homeostat up`, or give --url."
+            ) from error
+        if response.is_success:
+            return cast("object", response.json())
+        message = _message(response)
+        if response.status_code == 404:
+            raise NotFoundError(message)
+        raise HomeostatError(f"{message} (HTTP {response.status_code})")
+
+
+def _message(response: httpx2.Response) -> str:
+    try:
+        body = cast("object", response.json())
+    except ValueError:
+        return response.text[:300] or response.reason_phrase
+    if isinstance(body, dict):
+        fields = cast("dict[str, object]", body)
+        return str(fields.get("detail") or fields.get("error") or body)
+    return str(body)

@@ -1,0 +1,1 @@
+"""The vocabulary: frozen models and Protocols. No I/O here, and nothing of ours is imported."""

@@ -1,0 +1,197 @@
+"""The shape of ``homeostat.yaml``. Reading the file, with line numbers in its errors, is ``homeostat.config``."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from homeostat.core.models import PolicyMode
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+
+
+def parse_duration(value: object) -> object:
+    """Read ``500ms``, ``30s``, ``5m``, ``2h`` or ``30d``.
+
+    Raises ValueError for anything else (a bare number leaves its unit to be guessed), and for what is not longer
+    than nothing.
+    """
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) is not None:
+        value = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    if not isinstance(value, timedelta):
+        raise ValueError("write a duration with its unit, as 500ms, 30s, 5m, 2h or 30d")
+    if value <= timedelta(0):
+        raise ValueError("a duration must be longer than nothing")
+    return value
+
+
+def duration_text(value: timedelta) -> str:
+    """The same duration as it is written in a configuration."""
+    seconds = value.total_seconds()
+    for unit, length in reversed(_UNITS.items()):
+        if seconds >= length and (seconds / length).is_integer():
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds * 1000:.0f}ms"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """Base of every section: a key that is not known is an error, not a silent nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerConfig(Section):
+    """Where people and scripts reach Homeostat."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=4000, ge=0, le=65535)  # 0: any free port
+    allowed_hosts: tuple[str, ...] = ()  # further names people reach it under, e.g. a reverse proxy's
+
+
+class ReceiverConfig(Section):
+    """Where telemetry comes in. Port 0 means any free port, null means off."""
+
+    host: str = "127.0.0.1"
+    otlp_grpc_port: int | None = Field(default=4317, ge=0, le=65535)
+    otlp_http_port: int | None = Field(default=4318, ge=0, le=65535)
+    max_request_mib: int = Field(default=16, ge=1, le=1024)
+
+
+class StorageConfig(Section):
+    """Where state and telemetry are kept, and for how long."""
+
+    path: Path = Path("homeostat-data")
+    retention: Duration = timedelta(days=30)
+    max_gib: float = Field(default=20.0, gt=0)  # of telemetry; the oldest segments go first
+    min_free_mib: int = Field(default=64, ge=1)  # below this nothing is acknowledged any more
+
+
+class ErrorRateConfig(Section):
+    """When errors are an issue: the lower confidence bound of the rate is above the threshold."""
+
+    threshold_percent: float = Field(default=5.0, gt=0, lt=100)
+    min_requests: int = Field(default=20, ge=1)
+    confidence: float = Field(default=0.995, gt=0.5, lt=1)  # one-sided
+    close_percent: float = Field(default=2.5, ge=0, lt=100)  # hysteresis: closed only below this
+
+
+class LatencyConfig(Section):
+    """When slowness is an issue: the 95th percentile is above both the threshold and ``ratio`` x its baseline."""
+
+    threshold_ms: float = Field(default=500.0, gt=0)
+    ratio: float = Field(default=3.0, gt=1)
+    min_requests: int = Field(default=20, ge=1)
+    close_ratio: float = Field(default=2.0, gt=1)  # hysteresis
+
+
+class DetectConfig(Section):
+    """What counts as trouble."""
+
+    interval: Duration = timedelta(milliseconds=500)  # how often the loop looks
+    close_after: Duration = timedelta(seconds=5)  # a signal must be good for this long before its issue closes
+    error_rate: ErrorRateConfig = ErrorRateConfig()
+    latency: LatencyConfig = LatencyConfig()
+
+
+class RestartConfig(Section):
+    """How a process is started again: a command, or a POST to a supervisor's URL."""
+
+    command: tuple[str, ...] | None = None
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "RestartConfig":
+        if (self.command is None) == (self.url is None):
+            raise ValueError("give either a command or a url")
+        return self
+
+
+class ProcessConfig(Section):
+    """A process that may be watched and, where the policy allows it, restarted."""
+
+    name: str = Field(min_length=1)
+    pid_file: Path
+    service: str | None = None  # the service.name it sends telemetry under; default: its name
+    restart: RestartConfig | None = None
+
+    @property
+    def service_name(self) -> str:
+        """The ``service.name`` of its telemetry."""
+        return self.service or self.name
+
+
+class WatchConfig(Section):
+    """What is watched beside telemetry."""
+
+    processes: tuple[ProcessConfig, ...] = ()
+
+
+class PolicyRule(Section):
+    """The first rule that matches an action and a resource decides. ``*`` matches anything."""
+
+    action: str = "*"
+    resource: str = "*"
+    mode: PolicyMode
+
+
+class LimitConfig(Section):
+    """How much healing is too much."""
+
+    per_resource_per_hour: int = Field(default=10, ge=0)
+    per_hour: int = Field(default=100, ge=0)
+    breaker_failure_percent: float = Field(default=30.0, gt=0, le=100)
+    breaker_min_runs: int = Field(default=5, ge=1)
+
+
+class RecoveryConfig(Section):
+    """Putting back what healing had changed (a flag that was turned off), once all is well."""
+
+    enabled: bool = True
+    hold_off: Duration = timedelta(minutes=5)
+    backoff: float = Field(default=2.0, ge=1)  # each relapse soon after a recovery multiplies the hold-off
+
+
+class HealConfig(Section):
+    """Who and what may act. The default watches and tells; nothing is touched."""
+
+    mode: PolicyMode = PolicyMode.OBSERVE
+    rules: tuple[PolicyRule, ...] = ()
+    limits: LimitConfig = LimitConfig()
+    recovery: RecoveryConfig = RecoveryConfig()
+    max_candidates: int = Field(default=3, ge=1)  # then a person is asked
+
+
+class FlagsConfig(Section):
+    """Feature flags: a flagd definitions file to start from; None means the five built-in ones."""
+
+    file: Path | None = None
+    initial: dict[str, bool] = Field(default_factory=dict)  # values for flags that were never changed yet
+
+
+class DynatraceConfig(Section):
+    """Where deployment events are sent as well. Both may come from the environment instead."""
+
+    environment: str | None = None
+    token: str | None = None
+
+
+class Config(Section):
+    """All of ``homeostat.yaml``."""
+
+    server: ServerConfig = ServerConfig()
+    receivers: ReceiverConfig = ReceiverConfig()
+    storage: StorageConfig = StorageConfig()
+    detect: DetectConfig = DetectConfig()
+    watch: WatchConfig = WatchConfig()
+    heal: HealConfig = HealConfig()
+    flags: FlagsConfig = FlagsConfig()
+    dynatrace: DynatraceConfig = DynatraceConfig()
+    world_url: str | None = (
+        None  # set by ``homeostat demo``: the world's own API, proxied under /api/journey-simulation
+    )

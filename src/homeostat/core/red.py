@@ -1,0 +1,91 @@
+"""RED: rate, errors and duration of a service or an operation over a window, folded from every span."""
+
+from dataclasses import dataclass, field
+
+HISTOGRAM_BUCKETS = 224
+"""Number of exponential buckets. Bucket ``i`` holds durations in (2^((i-1)/8), 2^(i/8)] microseconds; the first
+holds whatever is shorter, the last (from 4 minutes on) whatever is longer."""
+
+BUCKETS_PER_OCTAVE = 8
+"""OpenTelemetry's exponential histogram at scale 3: a relative error of at most 4.5 %."""
+
+
+def bucket_upper_ms(index: int) -> float:
+    """Upper edge of a bucket in milliseconds."""
+    return 2.0 ** (index / BUCKETS_PER_OCTAVE) / 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedPoint:
+    """What one service (or one operation of it) did in ``[start_s, end_s)``, Unix seconds.
+
+    ``requests``, ``errors``, ``duration_sum_ms`` and ``histogram`` count the spans that serve somebody:
+    kind server or consumer, or the root of a trace. ``downstream_*`` count the service's client and producer
+    spans: an error or a millisecond in them was caused further down.
+    """
+
+    service: str
+    operation: str | None
+    start_s: int
+    end_s: int
+    requests: int = 0
+    errors: int = 0
+    duration_sum_ms: float = 0.0
+    downstream_requests: int = 0
+    downstream_errors: int = 0
+    downstream_duration_sum_ms: float = 0.0
+    histogram: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Errors per request, 0..1; None without requests."""
+        return self.errors / self.requests if self.requests else None
+
+    @property
+    def mean_ms(self) -> float | None:
+        """Mean duration; None without requests."""
+        return self.duration_sum_ms / self.requests if self.requests else None
+
+    @property
+    def self_errors(self) -> int:
+        """Errors that began in this service: those of it less those it was handed from below."""
+        return max(0, self.errors - self.downstream_errors)
+
+    @property
+    def self_duration_sum_ms(self) -> float:
+        """Time spent in this service itself, not waiting for another."""
+        return max(0.0, self.duration_sum_ms - self.downstream_duration_sum_ms)
+
+    def quantile_ms(self, q: float) -> float | None:
+        """Duration below which the share ``q`` of the requests lies (upper edge of its bucket)."""
+        total = sum(self.histogram)
+        if not total:
+            return None
+        wanted, seen = q * total, 0
+        for index, count in enumerate(self.histogram):
+            seen += count
+            if seen >= wanted and count:
+                return bucket_upper_ms(index)
+        return bucket_upper_ms(len(self.histogram) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RedReach:
+    """How far back the rollups are whole, and how finely, in Unix seconds."""
+
+    known_from_s: int | None
+    """Before it nobody counted, or not all was restored: no requests there means nothing. None before the first."""
+
+    seconds_from_s: int
+    """Before it only whole minutes are kept: a shorter step would get all of a minute or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Calls from one service to another in a window."""
+
+    caller: str
+    callee: str
+    requests: int
+    errors: int
+    duration_sum_ms: float

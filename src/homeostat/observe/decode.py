@@ -1,0 +1,269 @@
+"""OTLP trace requests -> the flat columns of ``store.telemetry.schema``, vectorised.
+
+Called by ``observe.intake`` for what arrives and for what the write-ahead log replays. Malformed requests are found
+here, before anything is acknowledged; single spans with impossible ids are dropped and counted.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode_schema import FULL, LEAN
+from homeostat.observe.decode_values import attribute_map
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE, id_words
+
+_TIME_MAX = np.uint64(2**63 - 1)  # the year 2262
+_CALL_BYTES_MAX = 2 << 20  # ptars holds the interpreter lock: a call this size keeps the event loop waiting ~6 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request."""
+
+    accepted: int = 0  # spans
+    rejected: int = 0  # spans
+    error: str | None = None  # the whole request is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The spans of some requests, and one outcome for each request, in order."""
+
+    spans: pa.Table
+    outcomes: tuple[Outcome, ...]
+
+
+def decode(requests: Sequence[bytes]) -> Decoded:
+    """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
+    tables: list[pa.Table] = []
+    outcomes: list[Outcome] = []
+    for group in _groups(requests):
+        try:
+            table, group_outcomes = _decode_list(group)
+            tables.append(table)
+            outcomes += group_outcomes
+        except TelemetryRejectedError:
+            for request in group:
+                table, outcome = _decode_alone(request)
+                tables.append(table)
+                outcomes.append(outcome)
+    return Decoded(pa.concat_tables(tables) if tables else SPAN_SCHEMA.empty_table(), tuple(outcomes))
+
+
+def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
+    groups: list[list[bytes]] = []
+    size = 0
+    for request in requests:
+        if not groups or size + len(request) > _CALL_BYTES_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append(request)
+        size += len(request)
+    return groups
+
+
+def _decode_alone(request: bytes) -> tuple[pa.Table, Outcome]:
+    try:
+        table, outcomes = _decode_list([request])
+    except TelemetryRejectedError as error:
+        return SPAN_SCHEMA.empty_table(), Outcome(error=str(error))
+    return table, outcomes[0]
+
+
+class _Choice:
+    """Which handler to try: the lean one, unless it was not enough a short while ago. A race costs only time."""
+
+    _FULL_CALLS = 16
+
+    def __init__(self) -> None:
+        self._full_left = 0
+
+    def parse(self, requests: list[bytes]) -> pa.ListArray:
+        """The requests as nested columns."""
+        if not self._full_left:
+            of_request = LEAN.list_to_record_batch(requests).column("resource_spans")
+            if _is_enough(of_request):
+                return of_request
+            self._full_left = self._FULL_CALLS
+        self._full_left -= 1
+        return FULL.list_to_record_batch(requests).column("resource_spans")
+
+
+_CHOICE = _Choice()
+
+
+def _is_enough(of_request: pa.ListArray) -> bool:
+    """Whether the lean handler has seen everything there is."""
+    resources = of_request.flatten()
+    scopes = resources.field("scope_spans").flatten()
+    span = scopes.field("spans").flatten()
+    if len(span.field("events").values) or len(span.field("links").values):
+        return False
+    holders = (resources.field("resource"), scopes.field("scope"), span)
+    return all(_all_seen(holder.field("attributes").values.field("value")) for holder in holders)
+
+
+def _all_seen(values: pa.StructArray) -> bool:
+    """Each value is a text or an integer."""
+    present = len(values) * 2 - sum(values.field(name).null_count for name in ("string_value", "int_value"))
+    return present == len(values)
+
+
+def _decode_list(requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
+    try:
+        of_request = _CHOICE.parse(requests)
+    except ValueError as error:
+        raise TelemetryRejectedError(f"The body is not an ExportTraceServiceRequest: {error}") from error
+    return _flatten(of_request, len(requests))
+
+
+def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Outcome]]:
+    resources = of_request.flatten()
+    of_resource = resources.field("scope_spans")
+    scopes = of_resource.flatten()
+    of_scope = scopes.field("spans")
+    span = of_scope.flatten()
+    if not len(span):
+        return SPAN_SCHEMA.empty_table(), [Outcome()] * requests
+    scope_of_span = pc.list_parent_indices(of_scope)
+    resource_of_span = pc.take(pc.list_parent_indices(of_resource), scope_of_span)
+    request_of_span = pc.take(pc.list_parent_indices(of_request), resource_of_span).to_numpy()
+    valid, ids = _ids(span)
+    columns = {
+        **ids,
+        **_span_columns(span),
+        **_resource_columns(resources.field("resource").field("attributes"), resource_of_span),
+        **_scope_columns(scopes.field("scope"), scope_of_span),
+    }
+    table = pa.Table.from_arrays([columns[name] for name in SPAN_SCHEMA.names], schema=SPAN_SCHEMA)
+    received = np.bincount(request_of_span, minlength=requests)
+    kept = received
+    if not valid.all():
+        table = table.filter(pa.array(valid))
+        kept = np.bincount(request_of_span[valid], minlength=requests)
+    return table, [Outcome(int(k), int(r - k)) for k, r in zip(kept, received, strict=True)]
+
+
+def _ids(span: pa.StructArray) -> tuple[npt.NDArray[np.bool_], dict[str, pa.Array]]:
+    """Which spans have possible ids (16 and 8 bytes, not all zero; a parent of 8 bytes or none), and the columns."""
+    trace_sized, trace_id = _fixed(span.field("trace_id"), 16)
+    span_sized, span_id = _fixed(span.field("span_id"), 8)
+    parent_sized, parent_id = _fixed(span.field("parent_span_id"), 8)
+    no_parent = pc.equal(pc.binary_length(span.field("parent_span_id")), 0).to_numpy(zero_copy_only=False)
+    valid = trace_sized & span_sized & (parent_sized | no_parent)
+    valid &= id_words(trace_id).any(axis=1) & id_words(span_id).any(axis=1)
+    is_root = ~id_words(parent_id).any(axis=1)
+    if is_root.any():  # some tracers write eight zeros where there is no parent
+        parent_id = pc.if_else(pa.array(is_root), pa.scalar(None, pa.binary(8)), parent_id)
+    return valid, {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_id}
+
+
+def _fixed(ids: pa.BinaryArray, width: int) -> tuple[npt.NDArray[np.bool_], pa.FixedSizeBinaryArray]:
+    """Which ids have the width, and the column at that width with zeros for those that do not."""
+    sized = pc.equal(pc.binary_length(ids), width)
+    mask = sized.to_numpy(zero_copy_only=False)
+    if not mask.all():
+        ids = pc.if_else(sized, ids, pa.scalar(bytes(width), pa.binary()))
+    return mask, pc.cast(ids, pa.binary(width))
+
+
+def _times(span: pa.StructArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Start and duration in ns. An end that is missing or before the start (skewed clocks) is a duration of 0."""
+    start = np.minimum(span.field("start_time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
+    end = np.minimum(span.field("end_time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
+    return start, np.maximum(end - start, 0)
+
+
+def _enum(values: pa.Int32Array, highest: int) -> pa.Int8Array:
+    numbers = values.to_numpy()
+    return pa.array(np.where((numbers >= 0) & (numbers <= highest), numbers, 0).astype(np.int8))
+
+
+def _span_columns(span: pa.StructArray) -> dict[str, pa.Array]:
+    start, duration = _times(span)
+    status = span.field("status")
+    return {
+        "trace_state": span.field("trace_state"),
+        "flags": span.field("flags"),
+        "name": pc.dictionary_encode(span.field("name")),
+        "kind": _enum(span.field("kind"), 5),
+        "start_ns": pa.array(start),
+        "duration_ns": pa.array(duration),
+        "status_code": _enum(status.field("code"), 2),
+        "status_message": status.field("message"),
+        "attributes": attribute_map(span.field("attributes")),
+        "events": _events(span.field("events")),
+        "links": _links(span.field("links")),
+        "dropped_attributes": span.field("dropped_attributes_count"),
+        "dropped_events": span.field("dropped_events_count"),
+        "dropped_links": span.field("dropped_links_count"),
+    }
+
+
+def _events(events: pa.ListArray) -> pa.ListArray:
+    event = events.values
+    if not len(event):
+        return _empty_lists(len(events), EVENT)
+    time = np.minimum(event.field("time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
+    fields = [
+        pa.array(time),
+        event.field("name"),
+        attribute_map(event.field("attributes")),
+        event.field("dropped_attributes_count"),
+    ]
+    return pa.ListArray.from_arrays(events.offsets, pa.StructArray.from_arrays(fields, fields=list(EVENT)))
+
+
+def _empty_lists(count: int, of: pa.StructType) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, dtype=np.int32)), pa.array([], type=of))
+
+
+def _links(links: pa.ListArray) -> pa.ListArray:
+    link = links.values
+    if not len(link):
+        return _empty_lists(len(links), LINK)
+    fields = [
+        link.field("trace_id"),
+        link.field("span_id"),
+        link.field("trace_state"),
+        attribute_map(link.field("attributes")),
+        link.field("dropped_attributes_count"),
+        link.field("flags"),
+    ]
+    return pa.ListArray.from_arrays(links.offsets, pa.StructArray.from_arrays(fields, fields=list(LINK)))
+
+
+def _words(texts: list[str], row_of_span: pa.Array) -> pa.DictionaryArray:
+    """A dictionary column from one text per resource (or scope) and the resource of each span."""
+    code_of: dict[str, int] = {}
+    codes = np.fromiter((code_of.setdefault(text, len(code_of)) for text in texts), np.int32, len(texts))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes[row_of_span.to_numpy()]), pa.array(list(code_of), pa.string())
+    )
+
+
+def _objects(attributes: pa.ListArray) -> list[dict[str, str]]:
+    """Each row's attributes; of a key that is given twice (which OTLP forbids) the last value counts."""
+    return [dict(pairs) for pairs in attribute_map(attributes).to_pylist()]
+
+
+def _resource_columns(attributes: pa.ListArray, resource_of_span: pa.Array) -> dict[str, pa.Array]:
+    objects = _objects(attributes)
+    services = [entry.get("service.name") or UNKNOWN_SERVICE for entry in objects]
+    texts = [json.dumps(entry, ensure_ascii=False) for entry in objects]
+    return {"service": _words(services, resource_of_span), "resource": _words(texts, resource_of_span)}
+
+
+def _scope_columns(scope: pa.StructArray, scope_of_span: pa.Array) -> dict[str, pa.Array]:
+    texts = [json.dumps(entry, ensure_ascii=False) for entry in _objects(scope.field("attributes"))]
+    return {
+        "scope": _words(scope.field("name").to_pylist(), scope_of_span),
+        "scope_version": _words(scope.field("version").to_pylist(), scope_of_span),
+        "scope_attributes": _words(texts, scope_of_span),
+    }

@@ -1,0 +1,223 @@
+"""The one thread that takes telemetry in: decode, validate, log, acknowledge, fold, make visible.
+
+Receivers ``submit`` from the event loop. Whatever waits when the thread is free is one group: decoded together,
+written with one fsync, acknowledged together. The queue is bounded in requests and in bytes; a sender that
+meets a full one is told to come back.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import pyarrow as pa
+
+from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejectedError
+from homeostat.observe.counters import Counters
+from homeostat.observe.decode import Outcome, decode
+from homeostat.observe.red import Red
+from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from homeostat.store.telemetry.wal_format import Record
+
+logger = logging.getLogger(__name__)
+
+_GROUP_BYTES_MAX: Final = 4 << 20
+_GROUP_REQUESTS_MAX: Final = 256
+_QUEUE_BYTES_MAX: Final = 64 << 20
+_QUEUE_REQUESTS_MAX: Final = 4096
+_GATHER_S: Final = 0.008  # how long the first of a group waits for others: a group of one costs half as much again
+_GATHER_BYTES: Final = 1 << 20  # unless so much is there already
+_LOOK_S: Final = 0.5  # how often an idle thread looks whether hot spans have grown old
+_ROOM_WAIT_S: Final = 5.0  # how long senders wait for segments to be written before they are sent away
+_REPLAY_GROUP: Final = 64
+
+
+class OverloadedError(HomeostatError):
+    """More comes in than can be taken: the sender should retry later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an acknowledged request brought."""
+
+    accepted: int  # spans
+    rejected: int  # spans that can't be: an id of the wrong length or all zeros
+
+
+@dataclass(slots=True)
+class _Pending:
+    payload: bytes
+    loop: asyncio.AbstractEventLoop
+    answer: "asyncio.Future[Receipt]"
+
+
+Result = tuple[_Pending, Receipt | HomeostatError]
+
+
+class Intake:
+    """``run`` is the thread's body; ``submit`` is for coroutines; ``stop`` makes ``run`` return when all is done."""
+
+    def __init__(
+        self, store: EmbeddedTelemetryStore, red: Red, counters: Counters, on_sealed: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._red = red
+        self._counters = counters
+        self._on_sealed = on_sealed
+        self._queue: deque[_Pending] = deque()
+        self._queued_bytes = 0
+        self._stopping = False
+        self._changed = threading.Condition()
+
+    async def submit(self, payload: bytes) -> Receipt:
+        """Hand over one serialized ExportTraceServiceRequest; returns when it is durable.
+
+        Raises TelemetryRejectedError (malformed), OverloadedError, StoreFullError or StoreError (retry later).
+        """
+        loop = asyncio.get_running_loop()
+        pending = _Pending(payload, loop, loop.create_future())
+        with self._changed:
+            if self._stopping:
+                raise OverloadedError("Homeostat is stopping. Retry in a moment.")
+            if len(self._queue) >= _QUEUE_REQUESTS_MAX or self._queued_bytes + len(payload) > _QUEUE_BYTES_MAX:
+                raise OverloadedError(f"{len(self._queue)} requests are waiting already. Retry in a moment.")
+            self._queue.append(pending)
+            self._queued_bytes += len(payload)
+            self._changed.notify()
+        return await pending.answer
+
+    def stop(self) -> None:
+        """Take no more; ``run`` returns when the queue is empty."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def replay(self) -> None:
+        """At the start: make visible what the log holds and no segment does.
+
+        A record that can't be taken in any more is kept aside in a file: it was acknowledged, and must neither be
+        lost nor stop every start. Raises StoreError when there is no room even for that.
+        """
+        log = self._store.replay()
+        while records := list(islice(log, _REPLAY_GROUP)):
+            if not self._replayed(records):
+                for record in records:
+                    if not self._replayed([record]):
+                        self._store.keep_aside(record, "the log above says why")
+                        self._counters.refuse("replay")
+            self._on_sealed()
+
+    def _replayed(self, records: Sequence[Record]) -> bool:
+        """Take records in; False, with the reason logged, when an error that nobody foresaw comes out of them."""
+        try:
+            decoded = decode([record.payload for record in records])
+            for record, outcome in zip(records, decoded.outcomes, strict=True):
+                if outcome.error is not None:
+                    self._store.keep_aside(record, outcome.error)
+                    self._counters.refuse("replay")
+            self._store.add(decoded.spans, records[-1].seq)
+        except HomeostatError:
+            raise
+        except Exception:  # the record would raise again at each start
+            logger.exception("%d records of the log could not be taken in", len(records))
+            return False
+        self.fold(decoded.spans)
+        return True
+
+    def fold(self, spans: pa.Table) -> None:
+        """Count spans. They are stored and stay so, whatever goes wrong here: one batch must not end the process."""
+        try:
+            self._red.fold(spans)
+        except Exception:
+            logger.exception("%d spans are stored, but missing from rates and topology", spans.num_rows)
+            self._counters.refuse("uncounted_span", spans.num_rows)
+
+    def run(self) -> None:
+        """The thread's body."""
+        while (group := self._take()) is not None:
+            if group:
+                self._answer(self._process(group))
+            if self._store.is_stale:
+                self._store.seal()
+            self._on_sealed()
+        self._store.seal()
+        self._on_sealed()
+
+    def _take(self) -> list[_Pending] | None:
+        """The next group; empty after a while without any, None at the end."""
+        with self._changed:
+            if not self._queue and not self._stopping:
+                self._changed.wait(_LOOK_S)
+            if not self._queue:
+                return None if self._stopping else []
+            self._changed.wait_for(self._is_worth_a_group, _GATHER_S)
+            group: list[_Pending] = []
+            size = 0
+            while self._queue and len(group) < _GROUP_REQUESTS_MAX and size < _GROUP_BYTES_MAX:
+                pending = self._queue.popleft()
+                group.append(pending)
+                size += len(pending.payload)
+            self._queued_bytes -= size
+            return group
+
+    def _is_worth_a_group(self) -> bool:
+        return self._stopping or self._queued_bytes >= _GATHER_BYTES
+
+    def _process(self, group: list[_Pending]) -> list[Result]:
+        try:
+            self._wait_for_room()
+            decoded = decode([pending.payload for pending in group])
+            kept = [p.payload for p, outcome in zip(group, decoded.outcomes, strict=True) if outcome.accepted]
+            if kept:
+                last_seq = self._store.append(kept)
+                self._store.add(decoded.spans, last_seq)
+        except HomeostatError as error:
+            return [(pending, error) for pending in group]
+        except Exception:
+            logger.exception("A group of %d requests could not be taken in", len(group))
+            error = OverloadedError("The requests could not be taken in; the log says why. Retry later.")
+            return [(pending, error) for pending in group]
+        self._counters.add(decoded.outcomes)
+        self._answer([(p, _receipt(o)) for p, o in zip(group, decoded.outcomes, strict=True)])
+        self.fold(decoded.spans)
+        return []
+
+    def _wait_for_room(self) -> None:
+        """Spans may not pile up in memory while the disk can't take segments."""
+        with self._store.room:
+            has_room = self._store.room.wait_for(
+                lambda: self._store.sealed_count <= self._store.policy.sealed_max, _ROOM_WAIT_S
+            )
+        if not has_room:
+            raise StoreFullError("Segments can't be written fast enough, or not at all. Retry later.")
+
+    def _answer(self, results: Iterable[Result]) -> None:
+        """Wake the waiting coroutines, one call for each event loop."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[Result]] = {}
+        for result in results:
+            by_loop.setdefault(result[0].loop, []).append(result)
+        for loop, answers in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_resolve, answers)
+            except RuntimeError:
+                logger.warning("%d senders left before they could be answered", len(answers))  # their loop is closed
+
+
+def _receipt(outcome: Outcome) -> Receipt | HomeostatError:
+    if outcome.error is not None:
+        return TelemetryRejectedError(outcome.error)
+    return Receipt(outcome.accepted, outcome.rejected)
+
+
+def _resolve(answers: list[Result]) -> None:
+    for pending, answer in answers:
+        if pending.answer.done():
+            continue  # the sender has gone
+        if isinstance(answer, HomeostatError):
+            pending.answer.set_exception(answer)
+        else:
+            pending.answer.set_result(answer)

@@ -1,0 +1,149 @@
+"""The telemetry path as one part: receivers, intake, rollups and store. ``app`` runs it; benches and tests too.
+
+async with running(config.receivers, config.storage, clock) as pipeline:
+    ...pipeline.red, pipeline.store, pipeline.http_port...
+"""
+
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.models import IngestCounters, StorageStatus
+from homeostat.core.ports import Clock
+from homeostat.net import bind, bound_port
+from homeostat.observe.counters import Counters
+from homeostat.observe.intake import Intake
+from homeostat.observe.memory import keep_blocks
+from homeostat.observe.receivers import http_server, otlp_grpc
+from homeostat.observe.receivers.otlp_http import OtlpHttp
+from homeostat.observe.red import RED_COLUMNS, Red
+from homeostat.observe.tasks import single_error
+from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy
+
+_HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
+_FLUSH_RETRY_S: Final = 2.0
+_RED_RESTORED: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A running telemetry path."""
+
+    red: Red
+    store: EmbeddedTelemetryStore
+    intake: Intake
+    http_port: int | None  # None: that receiver is off
+    grpc_port: int | None
+    _counters: Counters
+
+    def storage_status(self) -> StorageStatus:
+        """How the store is. Looks at the disk: a millisecond, not for a tight loop."""
+        return self.store.status()
+
+    @property
+    def counters(self) -> IngestCounters:
+        """What has come in since the start."""
+        return self._counters.snapshot(stored=self.store.spans_stored, services=len(self.red.services()))
+
+
+class _Flusher:
+    """The thread that turns sealed parts of the hot buffer into segments."""
+
+    def __init__(self, store: EmbeddedTelemetryStore) -> None:
+        self._store = store
+        self._wake = threading.Event()
+        self._stopping = False
+
+    def notice(self) -> None:
+        """Called after everything that may have sealed a part."""
+        if self._store.sealed_count:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """``run`` returns after one last flush."""
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """The thread's body. A disk that is full is tried again."""
+        while not self._stopping:
+            self._wake.wait()
+            self._wake.clear()
+            while not self._store.flush() and not self._stopping:
+                self._wake.wait(_FLUSH_RETRY_S)
+                self._wake.clear()
+        self._store.flush()
+
+
+@asynccontextmanager
+async def running(
+    receivers: ReceiverConfig, storage: StorageConfig, clock: Clock, *, policy: FlushPolicy | None = None
+) -> AsyncGenerator[Pipeline]:
+    """Open the store, replay its log, listen. Raises PortTakenError, ListenError, StoreError, OSError.
+
+    On leaving: no more is taken, what was taken is acknowledged and written to segments.
+    """
+    keep_blocks()
+    counters, red = Counters(clock), Red(clock)
+    store = await anyio.to_thread.run_sync(lambda: EmbeddedTelemetryStore(storage, clock, policy))
+    flusher = _Flusher(store)
+    intake = Intake(store, red, counters, flusher.notice)
+    with single_error():
+        async with AsyncExitStack() as stack:
+            stack.callback(store.close)
+            await stack.enter_async_context(_thread(flusher.run, flusher.stop))
+            await anyio.to_thread.run_sync(_restore, store, red, intake)
+            await stack.enter_async_context(_thread(intake.run, intake.stop))
+            http_port, grpc_port = await _listen(stack, receivers, intake, counters)
+            yield Pipeline(red, store, intake, http_port, grpc_port, counters)
+
+
+def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake) -> None:
+    """RED of the last minutes from segments, and everything that the log holds."""
+    for spans in store.recent_spans(_RED_RESTORED, RED_COLUMNS):
+        intake.fold(spans)
+    intake.replay()
+    red.restored(store.recent_from_s)
+
+
+@asynccontextmanager
+async def _thread(body: Callable[[], None], stop: Callable[[], None]) -> AsyncGenerator[None]:
+    """Run ``body`` in a thread of its own; on leaving, ``stop`` it and wait for its end."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(anyio.to_thread.run_sync, body, limiter=anyio.CapacityLimiter(1)))
+        try:
+            yield
+        finally:
+            stop()
+
+
+async def _listen(
+    stack: AsyncExitStack, receivers: ReceiverConfig, intake: Intake, counters: Counters
+) -> tuple[int | None, int | None]:
+    """Start the receivers that the configuration wants; gives the bound ports of HTTP and gRPC."""
+    max_bytes = receivers.max_request_mib << 20
+    http_port = grpc_port = None
+    if receivers.otlp_http_port is not None:
+        listener = bind(receivers.host, receivers.otlp_http_port, settings=_HTTP_SETTINGS)
+        http_port = bound_port(listener)
+        app = OtlpHttp(intake.submit, counters.refuse, max_request_bytes=max_bytes)
+        await stack.enter_async_context(http_server.serving(app, listener))
+    if receivers.otlp_grpc_port is not None:
+        grpc_port = await stack.enter_async_context(
+            otlp_grpc.serving(
+                receivers.host,
+                receivers.otlp_grpc_port,
+                intake.submit,
+                counters.refuse,
+                max_request_bytes=max_bytes,
+            )
+        )
+    return http_port, grpc_port

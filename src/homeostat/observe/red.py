@@ -1,0 +1,365 @@
+"""RED metrics of every span, folded as batches arrive. Implements ``core.ports.RedReader`` (with ``topology``).
+
+``observe.intake`` folds from its thread; the detector, the API and verification read from the event loop. A span
+counts in the second in which it ended.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.ports import Clock
+from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
+from homeostat.observe.red_buckets import Buckets, Keys, Sums, add_up, by_second
+from homeostat.observe.topology import Topology
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import (
+    KIND_CLIENT,
+    KIND_CONSUMER,
+    KIND_PRODUCER,
+    KIND_SERVER,
+    STATUS_ERROR,
+    column,
+)
+
+OTHER: Final = "<other>"
+"""What operations (and services) beyond the bound are counted under."""
+
+RED_COLUMNS: Final = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "service",
+    "name",
+    "kind",
+    "start_ns",
+    "duration_ns",
+    "status_code",
+)
+"""What ``Red.fold`` reads of a span."""
+
+_SECONDS_KEPT: Final = 30 * 60
+_MINUTES_KEPT: Final = 24 * 60
+_LATE_S: Final = 60  # the first batch may tell of so long before it; a span from last week does not make a week known
+_FUTURE_S_MAX: Final = 2  # a clock that is further ahead is not believed: its spans count in the present second
+_BUCKET_BITS: Final = 8  # a histogram's key is pair << 8 | bucket: shifting is quicker than dividing
+_BUCKET_MASK: Final = (1 << _BUCKET_BITS) - 1
+assert HISTOGRAM_BUCKETS <= 1 << _BUCKET_BITS
+_COLUMNS: Final = 6  # requests, errors, duration, downstream requests, errors, duration; durations in ms
+
+
+@dataclass(frozen=True, slots=True)
+class RedLimits:
+    """Bounds of the memory: about 60 bytes for each row."""
+
+    services: int = 1_000
+    operations: int = 4_096  # pairs of service and operation
+    rows: int = 1_000_000
+
+
+class _Names:
+    """Numbers for services and for pairs (service, operation). They only grow, up to their bounds."""
+
+    def __init__(self, limits: RedLimits) -> None:
+        self._limits = limits
+        self.services: list[str] = []
+        self._service_number: dict[str, int] = {}
+        self.operations: list[str] = []  # by pair
+        self.service_of_pair: list[int] = []
+        self._pair_number: dict[tuple[int, str], int] = {}
+
+    def service(self, name: str) -> int:
+        """The number of a service."""
+        number = self._service_number.get(name)
+        if number is None:
+            if len(self.services) >= self._limits.services and name != OTHER:
+                return self.service(OTHER)
+            number = self._service_number[name] = len(self.services)
+            self.services.append(name)
+        return number
+
+    def service_number(self, name: str) -> int | None:
+        """The number of a service, or None when it has not been seen."""
+        return self._service_number.get(name)
+
+    def pair(self, service: int, operation: str) -> int:
+        """The number of an operation of a service."""
+        number = self._pair_number.get((service, operation))
+        if number is None:
+            if len(self.operations) >= self._limits.operations and operation != OTHER:
+                return self.pair(service, OTHER)
+            number = self._pair_number[service, operation] = len(self.operations)
+            self.operations.append(operation)
+            self.service_of_pair.append(service)
+        return number
+
+
+def histogram_index(duration_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The exponential bucket of each duration (``core.red``): bucket i holds (2^((i-1)/8), 2^(i/8)] microseconds."""
+    micros = np.maximum(duration_ns, 1) / 1000.0
+    index = np.ceil(np.log2(micros) * BUCKETS_PER_OCTAVE)
+    return np.clip(index, 0, HISTOGRAM_BUCKETS - 1).astype(np.int64)
+
+
+class Red:
+    """The rollups. Thread-safe."""
+
+    def __init__(self, clock: Clock, limits: RedLimits | None = None) -> None:
+        limits = limits or RedLimits()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._names = _Names(limits)
+        kept = {"seconds_kept": _SECONDS_KEPT, "minutes_kept": _MINUTES_KEPT, "rows_max": limits.rows}
+        self._counts = Buckets(_COLUMNS, **kept)
+        self._histograms = Buckets(1, **kept)
+        self._topology = Topology(Buckets(3, **kept))
+        self._latest_s: int | None = None
+        self._first_s: int | None = None  # the oldest second of which there was any span
+        self._known_from_s: int | None = None
+        self._last_seen: dict[int, int] = {}  # service number -> second
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def fold(self, spans: pa.Table) -> None:
+        """Count every span of a batch."""
+        if not spans.num_rows:
+            return
+        now_s = int(self._clock.now().timestamp())
+        batch = _Batch.of(spans, now_s)
+        services = self._number_services(batch)
+        pairs = self._number_pairs(batch, services)
+        counts, histograms = _count_parts(batch, pairs), _histogram_parts(batch, pairs)
+        service_of_span = services[batch.service_codes]
+        with self._lock:
+            for second, keys, sums in counts:
+                self._counts.add(second, keys, sums)
+            for second, keys, sums in histograms:
+                self._histograms.add(second, keys, sums)
+            self._topology.fold(spans, batch.end_s, service_of_span, now_s)
+            self._note_seen(batch, service_of_span, now_s)
+            for buckets in (self._counts, self._histograms, self._topology.buckets):
+                buckets.tidy(now_s)
+
+    def restored(self, from_s: int) -> None:
+        """What has been folded so far is from before the start, and whole from this Unix second on."""
+        with self._lock:
+            if self._first_s is not None:
+                self._known_from_s = max(from_s, self._first_s)
+
+    def _note_seen(self, batch: "_Batch", service_of_span: npt.NDArray[np.int64], now_s: int) -> None:
+        newest, oldest = int(batch.end_s.max()), int(batch.end_s.min())
+        self._first_s = oldest if self._first_s is None else min(oldest, self._first_s)
+        if self._known_from_s is None:
+            self._known_from_s = max(oldest, now_s - _LATE_S)
+        self._latest_s = newest if self._latest_s is None else max(self._latest_s, newest)
+        for service in np.unique(service_of_span).tolist():
+            self._last_seen[service] = max(newest, self._last_seen.get(service, 0))
+
+    def _number_services(self, batch: "_Batch") -> npt.NDArray[np.int64]:
+        """The number of each entry of the batch's dictionary of services."""
+        with self._lock:
+            return np.array([self._names.service(name) for name in batch.services], dtype=np.int64)
+
+    def _number_pairs(self, batch: "_Batch", services: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The pair of each span."""
+        width = max(1, len(batch.operations))
+        unique, place = np.unique(batch.service_codes * width + batch.operation_codes, return_inverse=True)
+        with self._lock:
+            numbers = [self._names.pair(int(services[key // width]), batch.operations[key % width]) for key in unique]
+        return np.array(numbers, dtype=np.int64)[place]
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def services(self) -> list[str]:
+        """Every service seen within the retention of the rollups, sorted."""
+        oldest = int(self._clock.now().timestamp()) - _MINUTES_KEPT * 60
+        with self._lock:
+            return sorted(self._names.services[number] for number, seen in self._last_seen.items() if seen >= oldest)
+
+    def latest_s(self) -> int | None:
+        """The newest Unix second for which spans have been folded; None before the first."""
+        return self._latest_s
+
+    def reach(self) -> RedReach:
+        """How far back the rollups are whole, and how finely."""
+        with self._lock:
+            known_from_s = self._known_from_s
+            if known_from_s is not None:
+                known_from_s = max(known_from_s, self._counts.kept_from_s, self._histograms.kept_from_s)
+            return RedReach(known_from_s, max(self._counts.seconds_from_s, self._histograms.seconds_from_s))
+
+    def window(self, start_s: int, end_s: int) -> list[RedPoint]:
+        """One point per service over ``[start_s, end_s)``; services without spans in it are left out."""
+        with self._lock:
+            owner = np.array(self._names.service_of_pair, dtype=np.int64)
+            counts = self._counts.total(start_s, end_s)
+            histograms = self._histograms.total(start_s, end_s)
+            names = list(self._names.services)
+        return _points([(name, None) for name in names], owner, counts, histograms, (start_s, end_s))
+
+    def operations(self, start_s: int, end_s: int) -> list[RedPoint]:
+        """One point per (service, operation) over ``[start_s, end_s)``."""
+        with self._lock:
+            counts = self._counts.total(start_s, end_s)
+            histograms = self._histograms.total(start_s, end_s)
+            services, owner = self._names.services, self._names.service_of_pair
+            names = [(services[owner[pair]], operation) for pair, operation in enumerate(self._names.operations)]
+        return _points(names, np.arange(len(names)), counts, histograms, (start_s, end_s))
+
+    def series(self, service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
+        """Points of one service, one per step; a step without spans has ``requests == 0``."""
+        steps = range(start_s, end_s, step_s)
+        with self._lock:
+            number = self._names.service_number(service)
+            owner = np.array(self._names.service_of_pair, dtype=np.int64)
+            counts = list(self._counts.between(start_s, end_s))
+            histograms = list(self._histograms.between(start_s, end_s))
+        empty = {
+            at: RedPoint(service=service, operation=None, start_s=at, end_s=min(at + step_s, end_s)) for at in steps
+        }
+        if number is None or not counts:
+            return list(empty.values())
+        found = _steps(owner == number, counts, histograms, start_s, step_s)
+        for at, (sums, histogram) in found.items():
+            empty[at] = _point(service, None, (at, min(at + step_s, end_s)), sums, histogram)
+        return list(empty.values())
+
+    def edges(self, start_s: int, end_s: int) -> list[Edge]:
+        """Who called whom over ``[start_s, end_s)``."""
+        with self._lock:
+            return self._topology.edges(start_s, end_s, self._names.services)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The numbers of a batch that folding needs, one entry per span."""
+
+    services: list[str]
+    service_codes: npt.NDArray[np.int64]
+    operations: list[str]
+    operation_codes: npt.NDArray[np.int64]
+    end_s: npt.NDArray[np.int64]
+    duration_ns: npt.NDArray[np.int64]
+    is_entry: npt.NDArray[np.bool_]
+    is_downstream: npt.NDArray[np.bool_]
+    is_error: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, spans: pa.Table, now_s: int) -> "_Batch":
+        """Read the columns. Ends in the future count as ``now_s``."""
+        spans = spans.select(["service", "name", "kind", "start_ns", "duration_ns", "status_code", "parent_span_id"])
+        spans = spans.unify_dictionaries()
+        service, operation = column(spans, "service"), column(spans, "name")
+        kind = column(spans, "kind").to_numpy()
+        is_root = pc.is_null(column(spans, "parent_span_id")).to_numpy(zero_copy_only=False)
+        duration_ns = column(spans, "duration_ns").to_numpy()
+        end_s = (column(spans, "start_ns").to_numpy() + duration_ns) // 1_000_000_000
+        return cls(
+            services=service.dictionary.to_pylist(),
+            service_codes=service.indices.to_numpy().astype(np.int64),
+            operations=operation.dictionary.to_pylist(),
+            operation_codes=operation.indices.to_numpy().astype(np.int64),
+            end_s=np.where(end_s > now_s + _FUTURE_S_MAX, now_s, end_s),
+            duration_ns=duration_ns,
+            is_entry=(kind == KIND_SERVER) | (kind == KIND_CONSUMER) | is_root,
+            is_downstream=(kind == KIND_CLIENT) | (kind == KIND_PRODUCER),
+            is_error=column(spans, "status_code").to_numpy() == STATUS_ERROR,
+        )
+
+
+def _count_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> list[tuple[int, Keys, Sums]]:
+    counted = np.flatnonzero(batch.is_entry | batch.is_downstream)
+    entry, downstream = batch.is_entry[counted], batch.is_downstream[counted]
+    error, duration_ms = batch.is_error[counted], batch.duration_ns[counted] / 1e6
+    sums: Sums = np.stack(
+        [
+            entry.astype(np.float64),
+            (entry & error).astype(np.float64),
+            entry * duration_ms,
+            downstream.astype(np.float64),
+            (downstream & error).astype(np.float64),
+            downstream * duration_ms,
+        ],
+        axis=1,
+    )
+    return by_second(batch.end_s[counted], pairs[counted], sums)
+
+
+def _histogram_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> list[tuple[int, Keys, Sums]]:
+    entry = np.flatnonzero(batch.is_entry)
+    keys = pairs[entry] << _BUCKET_BITS | histogram_index(batch.duration_ns[entry])
+    return by_second(batch.end_s[entry], keys, np.ones((len(entry), 1)))
+
+
+def _point(
+    service: str, operation: str | None, window: tuple[int, int], sums: Sums, histogram: npt.NDArray[np.int64]
+) -> RedPoint:
+    requests, errors, duration, down_requests, down_errors, down_duration = sums.tolist()
+    return RedPoint(
+        service=service,
+        operation=operation,
+        start_s=window[0],
+        end_s=window[1],
+        requests=round(requests),
+        errors=round(errors),
+        duration_sum_ms=duration,
+        downstream_requests=round(down_requests),
+        downstream_errors=round(down_errors),
+        downstream_duration_sum_ms=down_duration,
+        histogram=tuple(histogram.tolist()),
+    )
+
+
+def _points(
+    names: Sequence[tuple[str, str | None]],
+    owner_of_pair: npt.NDArray[np.int64],
+    counts: tuple[Keys, Sums],
+    histograms: tuple[Keys, Sums],
+    window: tuple[int, int],
+) -> list[RedPoint]:
+    """One point for each owner (a service, or a pair itself) that has any row."""
+    keys, sums = counts
+    if not len(keys):
+        return []
+    owners, added = add_up(owner_of_pair[keys], sums)
+    histogram_keys, histogram_sums = histograms
+    first_cell = np.zeros(int(owner_of_pair.max()) + 1, dtype=np.int64)
+    first_cell[owners] = np.arange(len(owners)) * HISTOGRAM_BUCKETS
+    cells = first_cell[owner_of_pair][histogram_keys >> _BUCKET_BITS] + (histogram_keys & _BUCKET_MASK)
+    counts_by_cell = np.bincount(cells, weights=histogram_sums[:, 0], minlength=len(owners) * HISTOGRAM_BUCKETS)
+    dense = counts_by_cell.astype(np.int64).reshape(-1, HISTOGRAM_BUCKETS)
+    points = [
+        _point(names[owner][0], names[owner][1], window, added[row], dense[row])
+        for row, owner in enumerate(owners.tolist())
+    ]
+    return sorted(points, key=lambda point: (point.service, point.operation or ""))
+
+
+def _steps(
+    of_service: npt.NDArray[np.bool_],
+    counts: list[tuple[int, Keys, Sums]],
+    histograms: list[tuple[int, Keys, Sums]],
+    start_s: int,
+    step_s: int,
+) -> dict[int, tuple[Sums, npt.NDArray[np.int64]]]:
+    """Sums and histogram of one service for each step that has any row of it, by the step's first second."""
+    found: dict[int, tuple[Sums, npt.NDArray[np.int64]]] = {}
+
+    def cell(second: int) -> tuple[Sums, npt.NDArray[np.int64]]:
+        at = start_s + (second - start_s) // step_s * step_s
+        return found.setdefault(at, (np.zeros(_COLUMNS), np.zeros(HISTOGRAM_BUCKETS, dtype=np.int64)))
+
+    for second, keys, sums in counts:
+        mine = of_service[keys]
+        if mine.any():
+            cell(second)[0][:] += sums[mine].sum(axis=0)
+    for second, keys, sums in histograms:
+        mine = of_service[keys >> _BUCKET_BITS]
+        if mine.any():
+            np.add.at(cell(second)[1], keys[mine] & _BUCKET_MASK, sums[mine, 0].astype(np.int64))
+    return found

@@ -1,0 +1,190 @@
+"""Who calls whom: server spans joined with the client spans that they answer, across requests and processes.
+
+Used by ``observe.red`` under its lock. A call's two halves come from two processes, in any order, usually within
+seconds: each half waits for the other for at least ``_WAIT_S`` and at most twice as long, within a bound.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.red import Edge
+from homeostat.observe.red_buckets import Buckets, Keys, Sums, add_up, by_second
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import (
+    KIND_CLIENT,
+    KIND_CONSUMER,
+    KIND_PRODUCER,
+    KIND_SERVER,
+    STATUS_ERROR,
+    column,
+    id_words,
+)
+
+_WAIT_S: Final = 60
+_WAITING_MAX: Final = 100_000  # of each half, per generation: about 20 MB
+_EDGE_SHIFT: Final = 20  # edge key = caller << 20 | callee
+_CALLEE: Final = (1 << _EDGE_SHIFT) - 1
+_TRACE_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
+
+_NOWHERE: Final = np.int64(-1)
+
+Call = tuple[int, int, float, float]
+"""Second, callee, error (0 or 1), duration in ms."""
+
+Half = TypeVar("Half")
+Numbers = npt.NDArray[np.int64]
+
+
+class _Waiting(Generic[Half]):
+    """Halves by span, in two generations: the older one is forgotten when the younger one is full or old."""
+
+    def __init__(self) -> None:
+        self._young: dict[int, Half] = {}
+        self._old: dict[int, Half] = {}
+        self._since_s = 0
+
+    def turn(self, coming: int, now_s: int) -> None:
+        """Make room for so many."""
+        if len(self._young) + coming > _WAITING_MAX or abs(now_s - self._since_s) >= _WAIT_S:
+            self._old, self._young, self._since_s = self._young, {}, now_s
+
+    def put(self, key: int, half: Half) -> None:
+        self._young[key] = half
+
+    def put_all(self, keys: Sequence[int], halves: Sequence[Half]) -> None:
+        self._young.update(zip(keys, halves, strict=False))
+
+    def known(self, keys: Sequence[int]) -> list[int]:
+        """Those of the keys that wait here."""
+        young, old = self._young, self._old
+        return [key for key in keys if key in young or key in old] if young or old else []
+
+    def get(self, key: int) -> Half | None:
+        half = self._young.get(key)
+        return half if half is not None else self._old.get(key)
+
+    def pop(self, key: int) -> Half | None:
+        young, old = self._young.pop(key, None), self._old.pop(key, None)
+        return young if young is not None else old
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Server and consumer spans, one entry each."""
+
+    callee: Numbers
+    end_s: Numbers
+    error: npt.NDArray[np.float64]
+    duration_ms: npt.NDArray[np.float64]
+
+    def take(self, rows: Numbers) -> "_Calls":
+        """Some of them."""
+        return _Calls(self.callee[rows], self.end_s[rows], self.error[rows], self.duration_ms[rows])
+
+    def tuples(self) -> list[Call]:
+        """As they wait for their callers."""
+        columns = (self.end_s, self.callee, self.error, self.duration_ms)
+        return list(zip(*(values.tolist() for values in columns), strict=True))
+
+    @classmethod
+    def of(cls, calls: list[Call]) -> "_Calls":
+        """Back from waiting."""
+        end_s, callee, error, duration_ms = zip(*calls, strict=True)
+        return cls(np.array(callee), np.array(end_s), np.array(error), np.array(duration_ms))
+
+
+class Topology:
+    """Edges per second, in ``buckets``: requests, errors, duration in ms of the callee's spans."""
+
+    def __init__(self, buckets: Buckets) -> None:
+        self.buckets = buckets
+        self._clients: _Waiting[int] = _Waiting()
+        self._servers: _Waiting[list[Call]] = _Waiting()
+
+    def fold(self, spans: pa.Table, end_s: Numbers, service: Numbers, now_s: int) -> None:
+        """Join what a batch brings. ``end_s`` and ``service`` (its number): one entry per span."""
+        kind = column(spans, "kind").to_numpy()
+        trace = id_words(column(spans, "trace_id"))[:, 1] * _TRACE_FACTOR
+        client = np.flatnonzero((kind == KIND_CLIENT) | (kind == KIND_PRODUCER))
+        own, caller = (id_words(column(spans, "span_id"))[:, 0] ^ trace)[client], service[client]
+        parent, calls = _servers(spans, kind, trace, end_s, service)
+        place = _find(own, parent)
+        joined = np.flatnonzero(place != _NOWHERE)
+        self._count(caller[place[joined]], calls.take(joined))
+        answered = np.zeros(len(client), dtype=np.bool_)
+        answered[place[joined]] = True
+        waiting = ~answered | (kind[client] == KIND_PRODUCER)  # a message may have many consumers
+        alone = np.flatnonzero(place == _NOWHERE)[:_WAITING_MAX]
+        self._join_servers(parent[alone].tolist(), calls.take(alone), now_s)
+        self._join_clients(own[waiting].tolist()[:_WAITING_MAX], caller[waiting].tolist(), now_s)
+
+    def _join_servers(self, parents: list[int], calls: _Calls, now_s: int) -> None:
+        """Server spans whose client span came before, or has still to come."""
+        self._servers.turn(len(parents), now_s)
+        callers = [self._clients.get(parent) for parent in parents]
+        known = np.array([caller is not None for caller in callers], dtype=np.bool_)
+        self._count(np.array([caller for caller in callers if caller is not None]), calls.take(np.flatnonzero(known)))
+        late = np.flatnonzero(~known)
+        for row, call in zip(late.tolist(), calls.take(late).tuples(), strict=True):
+            self._servers.put(parents[row], [*(self._servers.pop(parents[row]) or ()), call])
+
+    def _join_clients(self, keys: list[int], services: list[int], now_s: int) -> None:
+        """Client spans whose server span came before, or has still to come."""
+        self._clients.turn(len(keys), now_s)
+        self._clients.put_all(keys, services)
+        waiting = self._servers.known(keys)
+        if not waiting:
+            return
+        callers_by_key = dict(zip(keys, services, strict=False))
+        callers: list[int] = []
+        calls: list[Call] = []
+        for key in waiting:
+            answers = self._servers.pop(key) or ()
+            callers += [callers_by_key[key]] * len(answers)
+            calls += answers
+        if calls:
+            self._count(np.array(callers), _Calls.of(calls))
+
+    def _count(self, callers: Numbers, calls: _Calls) -> None:
+        if not len(callers):
+            return
+        keys: Keys = (callers.astype(np.int64) << _EDGE_SHIFT) | calls.callee
+        sums: Sums = np.stack([np.ones(len(keys)), calls.error, calls.duration_ms], axis=1)
+        for part in by_second(calls.end_s, keys, sums):
+            self.buckets.add(*part)
+
+    def edges(self, start_s: int, end_s: int, services: Sequence[str]) -> list[Edge]:
+        """Calls over ``[start_s, end_s)``, by caller and callee. ``services``: the names by number."""
+        keys, sums = add_up(*self.buckets.total(start_s, end_s))
+        found = [
+            Edge(services[key >> _EDGE_SHIFT], services[key & _CALLEE], round(row[0]), round(row[1]), float(row[2]))
+            for key, row in zip(map(int, keys), sums, strict=True)
+        ]
+        return sorted(found, key=lambda edge: (edge.caller, edge.callee))
+
+
+def _servers(
+    spans: pa.Table, kind: npt.NDArray[np.int8], trace: npt.NDArray[np.uint64], end_s: Numbers, service: Numbers
+) -> tuple[npt.NDArray[np.uint64], _Calls]:
+    """The server and consumer spans that have a parent: keys of their parents, and the calls."""
+    parent = column(spans, "parent_span_id")
+    has_parent = pc.is_valid(parent).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER)) & has_parent)
+    error = (column(spans, "status_code").to_numpy()[rows] == STATUS_ERROR).astype(np.float64)
+    duration_ms = column(spans, "duration_ns").to_numpy()[rows] / 1e6
+    keys = (id_words(parent)[:, 0] ^ trace)[rows]
+    return keys, _Calls(service[rows], end_s[rows], error, duration_ms)
+
+
+def _find(keys: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> Numbers:
+    """Where each wanted key is among the keys, or ``_NOWHERE``."""
+    if not len(keys):
+        return np.full(len(wanted), _NOWHERE)
+    order = np.argsort(keys)
+    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    return np.where(keys[order[place]] == wanted, order[place], _NOWHERE)

@@ -1,0 +1,136 @@
+"""Runs Homeostat in this process until it is told to stop: the parts from ``app``, the API over them, one web server.
+
+Called by ``homeostat up``. Once it answers it writes ``ready.json`` into the data directory, for scripts to wait for.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+
+from homeostat.api.app import create_api
+from homeostat.api.flags import flags_router
+from homeostat.api.ofrep import ofrep_router
+from homeostat.api.parts import ApiParts
+from homeostat.api.server import serving
+from homeostat.app import Homeostat, running
+from homeostat.core.config import Config
+from homeostat.core.errors import StoreError
+from homeostat.core.ports import Clock
+from homeostat.net import bind
+from homeostat.runtime import SystemClock
+from homeostat.web import static_dir
+
+log = logging.getLogger(__name__)
+
+READY_FILE = "ready.json"
+LOCK_FILE = "homeostat.lock"
+
+
+def serve(config: Config, *, verbose: bool) -> None:
+    """Run until SIGINT or SIGTERM. Raises PortTakenError, StoreError or ConfigError before anything is started."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    anyio.run(_serve, config, backend_options={"use_uvloop": True})
+
+
+async def _serve(config: Config) -> None:
+    clock = SystemClock()
+    with (
+        _locked(config.storage.path),
+        bind(config.server.host, config.server.port, settings="server.host or server.port") as listener,
+    ):
+        async with running(config, clock) as homeostat, serving(create_api(_api_parts(homeostat)), listener):
+            with _announced(config.storage.path / READY_FILE, _ready(homeostat, listener, clock)):
+                await _told_to_stop()
+    print("Stopped. Everything acknowledged is on disk.")
+
+
+def _api_parts(homeostat: Homeostat) -> ApiParts:
+    observed = homeostat.observed
+    return ApiParts(
+        clock=homeostat.clock,
+        red=observed.red,
+        telemetry=observed.store,
+        state=homeostat.state,
+        bus=homeostat.bus,
+        health=homeostat.health,
+        healer=homeostat.healer,
+        storage=observed.storage_status,
+        ingest=lambda: observed.counters,
+        heartbeat=homeostat.heartbeat,
+        world_url=homeostat.config.world_url,
+        extra_routers=(flags_router(homeostat.flags), ofrep_router(homeostat.flags)),
+        static_dir=static_dir(),
+        host=homeostat.config.server.host,
+        allowed_hosts=homeostat.config.server.allowed_hosts,
+    )
+
+
+async def _told_to_stop() -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            return
+
+
+def _ready(homeostat: Homeostat, listener: socket.socket, clock: Clock) -> dict[str, str | int | None]:
+    host, port = listener.getsockname()[:2]
+    return {
+        "pid": os.getpid(),
+        "url": f"http://{host}:{port}",
+        "otlp_http": homeostat.otlp_http_url,
+        "otlp_grpc": homeostat.otlp_grpc_url,
+        "mode": homeostat.healer.mode(),
+        "ready_at": clock.now().isoformat(),
+    }
+
+
+@contextmanager
+def _announced(ready_file: Path, ready: dict[str, str | int | None]) -> Generator[None]:
+    """Say that it answers, to people and, in a file that appears whole, to scripts."""
+    temporary = ready_file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(ready), encoding="utf-8")
+    temporary.replace(ready_file)
+    print(f"Homeostat is ready at {ready['url']} (mode: {ready['mode']}).")
+    named = ((ready["otlp_http"], "HTTP"), (ready["otlp_grpc"], "gRPC"))
+    receivers = [f"{address} ({protocol})" for address, protocol in named if address]
+    print(f"Send OpenTelemetry to {' or '.join(receivers) or 'nowhere: all receivers are off'}.", flush=True)
+    try:
+        yield
+    finally:
+        ready_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """One Homeostat per data directory. Raises StoreError naming the holder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"The data directory {folder} cannot be used: {error.strerror}. Set storage.path to a writable one."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise StoreError(
+                f"Another Homeostat (pid {holder}) uses {folder}. Stop it, or set storage.path to another directory."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

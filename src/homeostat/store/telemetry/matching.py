@@ -1,0 +1,107 @@
+"""Which spans a search means, as masks over columns. Used by ``query`` for hot tables and segments alike."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.models import TraceQuery
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.rows import to_ns
+from homeostat.store.telemetry.schema import STATUS_ERROR, column
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanFilter:
+    """Conditions that hold together on one span. Start times are in ``[start_ns, end_ns)``."""
+
+    start_ns: int
+    end_ns: int
+    service: str | None = None
+    operation: str | None = None
+    min_duration_ns: int | None = None
+    max_duration_ns: int | None = None
+    errors_only: bool = False
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, query: TraceQuery) -> "SpanFilter":
+        """The conditions of a search."""
+        return cls(
+            start_ns=to_ns(query.start),
+            end_ns=to_ns(query.end),
+            service=query.service,
+            operation=query.operation,
+            min_duration_ns=None if query.min_duration_ms is None else round(query.min_duration_ms * 1e6),
+            max_duration_ns=None if query.max_duration_ms is None else round(query.max_duration_ms * 1e6),
+            errors_only=query.errors_only,
+            attributes=query.attributes,
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        """What ``mask`` reads, the attributes of the spans left out."""
+        names = ["start_ns"]
+        if self.service is not None:
+            names.append("service")
+        if self.operation is not None:
+            names.append("name")
+        if self.min_duration_ns is not None or self.max_duration_ns is not None:
+            names.append("duration_ns")
+        if self.errors_only:
+            names.append("status_code")
+        if self.attributes:
+            names.append("resource")
+        return names
+
+    def mask(self, table: pa.Table) -> Mask:
+        """The rows on which every condition but those on attributes holds."""
+        start = column(table, "start_ns").to_numpy()
+        mask: Mask = (start >= self.start_ns) & (start < self.end_ns)
+        if self.service is not None:
+            mask &= _equals(column(table, "service"), self.service)
+        if self.operation is not None:
+            mask &= _equals(column(table, "name"), self.operation)
+        if self.min_duration_ns is not None:
+            mask &= column(table, "duration_ns").to_numpy() >= self.min_duration_ns
+        if self.max_duration_ns is not None:
+            mask &= column(table, "duration_ns").to_numpy() <= self.max_duration_ns
+        if self.errors_only:
+            mask &= column(table, "status_code").to_numpy() == STATUS_ERROR
+        return mask
+
+
+def _equals(words: pa.DictionaryArray, text: str) -> Mask:
+    """Where a dictionary column holds a text: one look into the dictionary, then numbers only."""
+    return _codes_in(words, np.flatnonzero(pc.equal(words.dictionary, text).to_numpy(zero_copy_only=False)))
+
+
+def _codes_in(words: pa.DictionaryArray, codes: npt.NDArray[np.int64]) -> Mask:
+    if not len(codes):
+        return np.zeros(len(words), dtype=np.bool_)
+    return np.isin(words.indices.to_numpy(), codes.astype(np.int32))
+
+
+def resource_mask(table: pa.Table, key: str, value: str) -> Mask:
+    """The rows whose resource has the attribute."""
+    words = column(table, "resource")
+    has = [json.loads(text).get(key) == value for text in words.dictionary.to_pylist()]
+    return _codes_in(words, np.flatnonzero(has))
+
+
+def attribute_mask(attributes: pa.MapArray, key: str, value: str) -> Mask:
+    """The rows whose own attributes have the pair."""
+    mask = np.zeros(len(attributes), dtype=np.bool_)
+    offsets = attributes.offsets.to_numpy()
+    first, last = int(offsets[0]), int(offsets[-1])
+    keys, items = attributes.keys, attributes.items
+    if len(keys) != last - first:  # a slice: pyarrow gives the children whole in one version and sliced in another
+        keys, items = keys.slice(first, last - first), items.slice(first, last - first)
+    pairs = pc.and_(pc.equal(items, value), pc.equal(keys, key)).to_numpy(zero_copy_only=False)
+    found = np.flatnonzero(pairs) + first
+    mask[np.searchsorted(offsets, found, side="right") - 1] = True
+    return mask

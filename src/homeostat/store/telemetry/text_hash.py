@@ -1,0 +1,58 @@
+"""A 64-bit hash of every text of a column, vectorised. Used by ``index`` for its Bloom filters.
+
+Segments keep what it computes, so it must never change: FNV-1a over little-endian 64-bit words (the last one padded
+with zeros), begun with the length. Its low bits are weak: ``mix`` what is made of it.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Hashes = npt.NDArray[np.uint64]
+
+_FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME: Final = np.uint64(0x100000001B3)
+_WORD: Final = 8
+_LOW_BYTES: Final = np.array([(1 << 8 * count) - 1 for count in range(_WORD + 1)], dtype=np.uint64)
+
+
+def mix(values: Hashes) -> Hashes:
+    """SplitMix64's finalizer (Steele, Lea, Flood 2014): every input bit moves every output bit."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def hash_texts(texts: pa.StringArray) -> Hashes:
+    """One hash per text, shape ``(len(texts),)``. Nulls hash like the empty text."""
+    count = len(texts)
+    offsets_buffer, data = texts.buffers()[1:]
+    if not count or offsets_buffer is None:
+        return np.zeros(count, dtype=np.uint64)
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32, count=count + 1, offset=texts.offset * 4).astype(np.int64)
+    size = int(offsets[-1] - offsets[0])
+    padded = np.zeros(size + _WORD, dtype=np.uint8)
+    if data is not None and size:
+        padded[:size] = np.frombuffer(data, dtype=np.uint8, count=size, offset=int(offsets[0]))
+    start, length = offsets[:-1] - offsets[0], np.diff(offsets)
+    # A word may begin at any byte: a view with a stride of one byte gives all of them without a copy.
+    words = np.ndarray((size + 1,), dtype="<u8", buffer=padded, strides=(1,))
+    hashes = (length.astype(np.uint64) ^ _FNV_OFFSET) * _FNV_PRIME
+    first = words[start] & _LOW_BYTES[np.minimum(length, _WORD)]
+    hashes = np.where(length > 0, (hashes ^ first) * _FNV_PRIME, hashes)
+    active = np.flatnonzero(length > _WORD)
+    position = _WORD
+    while len(active):
+        left = length[active] - position
+        word = words[start[active] + position] & _LOW_BYTES[np.minimum(left, _WORD)]
+        hashes[active] = (hashes[active] ^ word) * _FNV_PRIME
+        position += _WORD
+        active = active[left > _WORD]
+    return hashes
+
+
+def hash_text(text: str) -> int:
+    """The hash of one text."""
+    return int(hash_texts(pa.array([text], type=pa.string()))[0])
