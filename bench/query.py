@@ -21,7 +21,7 @@ import duckdb
 from bench._payload import Again, payload
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery
-from homeostat.observe.decode import decode
+from homeostat.observe.decode.traces import decode
 from homeostat.runtime import SystemClock
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery, TraceSummary
 from homeostat.core.ports import TelemetryStore
-from homeostat.observe.decode import decode
+from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support.spans import CLIENT, NOON, SERVER, HandClock, S, body, trace_hex
 

@@ -8,8 +8,7 @@ from typing import Protocol
 from fastapi import APIRouter
 
 from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
-from homeostat.core.ports import Bus, Clock, RedReader, StateStore, TelemetryStore
-from homeostat.core.red import RedReach
+from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetryStore
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
 
@@ -42,14 +41,6 @@ class HealerControl(Protocol):
 
     def action_specs(self) -> Sequence[ActionSpec]:
         """What could be done here."""
-        ...
-
-
-class RedHistory(RedReader, Protocol):
-    """Rollups that say how far back they can be believed."""
-
-    def reach(self) -> RedReach:
-        """How far back they are whole, and how finely."""
         ...
 
 

@@ -58,7 +58,8 @@ async def search(here: Here, asked: Annotated[TraceQuestion, Query()]) -> Traces
         attributes=dict(_pair(text) for text in asked.attribute),
         limit=asked.limit,
     )
-    return Traces(traces=await here.parts.telemetry.search(query))
+    page = await here.parts.telemetry.search(query)
+    return Traces(traces=list(page.traces))
 
 
 @router.get("/traces/{trace_id}", responses=NOT_FOUND)

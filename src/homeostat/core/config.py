@@ -51,6 +51,8 @@ class ServerConfig(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=4000, ge=0, le=65535)  # 0: any free port
+    jaeger_query_port: int | None = Field(default=16686, ge=0, le=65535)  # Jaeger's query interface; null: off
+    prometheus_port: int | None = Field(default=8889, ge=0, le=65535)  # metrics for a Prometheus to scrape; null: off
     allowed_hosts: tuple[str, ...] = ()  # further names people reach it under, e.g. a reverse proxy's
 
 
@@ -60,7 +62,59 @@ class ReceiverConfig(Section):
     host: str = "127.0.0.1"
     otlp_grpc_port: int | None = Field(default=4317, ge=0, le=65535)
     otlp_http_port: int | None = Field(default=4318, ge=0, le=65535)
+    jaeger_grpc_port: int | None = Field(default=14250, ge=0, le=65535)
+    jaeger_http_port: int | None = Field(default=14268, ge=0, le=65535)  # Thrift over HTTP
+    jaeger_udp_compact_port: int | None = Field(default=6831, ge=0, le=65535)
+    jaeger_udp_binary_port: int | None = Field(default=6832, ge=0, le=65535)
+    zipkin_port: int | None = Field(default=9411, ge=0, le=65535)
     max_request_mib: int = Field(default=16, ge=1, le=1024)
+
+    @classmethod
+    def only(cls, **given: object) -> "ReceiverConfig":
+        """Every port off but those that are given."""
+        off = {name: None for name in cls.model_fields if name.endswith("_port")}
+        return cls.model_validate(off | given)
+
+
+class ScrapeTarget(Section):
+    """Something that shows its metrics to Prometheus."""
+
+    job: str = Field(min_length=1)
+    url: str  # e.g. http://127.0.0.1:9100/metrics
+    interval: Duration = timedelta(seconds=15)
+    timeout: Duration = timedelta(seconds=10)
+    labels: dict[str, str] = Field(default_factory=dict)
+    service: str | None = None  # the service.name of its metrics; default: the job
+
+
+class MetricsConfig(Section):
+    """Metrics that Homeostat fetches itself."""
+
+    scrape: tuple[ScrapeTarget, ...] = ()
+
+
+class SloConfig(Section):
+    """Service level objectives: OpenSLO files beside those made over the API."""
+
+    files: tuple[Path, ...] = ()  # files, or directories of *.yaml
+    defaults: bool = True  # the five built-in ones
+    interval: Duration = timedelta(seconds=10)  # how often they are evaluated
+
+
+class AlertingConfig(Section):
+    """Where alerts go, and whose silences are maintenance windows."""
+
+    alertmanager_url: str | None = None  # e.g. http://127.0.0.1:9093
+    interval: Duration = timedelta(seconds=15)  # alerts are sent again while they last; silences are read
+
+
+class ClickHouseConfig(Section):
+    """A ClickHouse server with the tables of the OpenTelemetry Collector's exporter."""
+
+    url: str  # e.g. http://127.0.0.1:8123
+    database: str = "otel"
+    user: str = "default"
+    password: str | None = None  # or CLICKHOUSE_PASSWORD in the environment
 
 
 class StorageConfig(Section):
@@ -70,6 +124,7 @@ class StorageConfig(Section):
     retention: Duration = timedelta(days=30)
     max_gib: float = Field(default=20.0, gt=0)  # of telemetry; the oldest segments go first
     min_free_mib: int = Field(default=64, ge=1)  # below this nothing is acknowledged any more
+    clickhouse: ClickHouseConfig | None = None  # telemetry is kept there, beside others' (homeostat[clickhouse])
 
 
 class ErrorRateConfig(Section):
@@ -181,6 +236,12 @@ class DynatraceConfig(Section):
     token: str | None = None
 
 
+class SamplingConfig(Section):
+    """Which traces are kept. Every trace counts in RED, topology and SLOs, kept or not."""
+
+    enabled: bool = True
+
+
 class Config(Section):
     """All of ``homeostat.yaml``."""
 
@@ -192,6 +253,10 @@ class Config(Section):
     heal: HealConfig = HealConfig()
     flags: FlagsConfig = FlagsConfig()
     dynatrace: DynatraceConfig = DynatraceConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    slo: SloConfig = SloConfig()
+    alerting: AlertingConfig = AlertingConfig()
     world_url: str | None = (
         None  # set by ``homeostat demo``: the world's own API, proxied under /api/journey-simulation
     )

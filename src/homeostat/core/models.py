@@ -354,7 +354,9 @@ class TraceQuery(Model):
     max_duration_ms: float | None = None
     errors_only: bool = False
     attributes: dict[str, str] = Field(default_factory=dict)
+    text: str | None = None  # occurs, case-insensitive, in the name, the status message, an attribute or an event
     limit: int = Field(default=20, ge=1, le=1000)
+    cursor: str | None = None  # a page's ``next_cursor``
 
 
 class TraceSummary(Model):
@@ -368,6 +370,14 @@ class TraceSummary(Model):
     span_count: int
     error_count: int
     services: tuple[str, ...]
+    sampling_probability: float = Field(default=1.0, gt=0, le=1)  # each such trace stands for 1 / probability
+
+
+class TracePage(Model):
+    """Part of the answer to a search, newest first. ``next_cursor`` None: there is no more."""
+
+    traces: tuple[TraceSummary, ...]
+    next_cursor: str | None
 
 
 class SpanEvent(Model):
@@ -412,6 +422,8 @@ class Trace(Model):
 
     trace_id: str
     spans: tuple[Span, ...]
+    sampling_probability: float = Field(default=1.0, gt=0, le=1)
+    sampling_reason: str = ""  # the policy that kept it; empty: no sampling was on
 
 
 class StorageStatus(Model):
@@ -432,6 +444,9 @@ class IngestCounters(Model):
     requests: int = 0  # acknowledged
     spans_received: int = 0  # acknowledged, of these requests
     spans_stored: int = 0  # in segments
+    spans_sampled_out: int = 0  # decided not to be kept; they are in RED, topology and SLOs all the same
+    metric_points_received: int = 0
+    log_records_received: int = 0
     spans_per_s: float | None = None  # acknowledged, over the last ten seconds; None before the first have passed
     refused: dict[str, int] = Field(default_factory=dict)  # requests (or single spans: invalid_span) by reason
     services: int = 0

@@ -5,6 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from homeostat.core.events import Event, EventType
+from homeostat.core.logs import LogCount, LogPage, LogQuery
+from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
 from homeostat.core.models import (
     ActionSpec,
     BusMessage,
@@ -19,11 +22,11 @@ from homeostat.core.models import (
     Target,
     TimelineEntry,
     Trace,
+    TracePage,
     TraceQuery,
-    TraceSummary,
 )
 from homeostat.core.records import RecordCounts
-from homeostat.core.red import Edge, RedPoint
+from homeostat.core.red import Edge, RedMinutes, RedPoint, RedReach
 
 # -- time, chance, identity ---------------------------------------------------------------------------------
 
@@ -88,6 +91,18 @@ class RedReader(Protocol):
         ...
 
 
+class RedHistory(RedReader, Protocol):
+    """RED with a memory: exact, from every span, for as long as telemetry is kept, across restarts."""
+
+    def reach(self) -> RedReach:
+        """How far back the rollups are whole, and how finely."""
+        ...
+
+    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+        """The whole minutes that begin in ``[start_s, end_s)``. 30 days of one service: about ten milliseconds."""
+        ...
+
+
 class TelemetryStore(Protocol):
     """Traces, stored. Methods that read may take tens of milliseconds and are safe to call from a thread."""
 
@@ -95,14 +110,54 @@ class TelemetryStore(Protocol):
         """Every stored span of a trace, or None."""
         ...
 
-    async def search(self, query: TraceQuery) -> list[TraceSummary]:
-        """Matching traces, newest first."""
+    async def search(self, query: TraceQuery) -> TracePage:
+        """Matching traces, newest first. Raises BadRequestError for a cursor that is none."""
+        ...
+
+    async def traces(self, trace_ids: Sequence[str]) -> list[Trace]:
+        """Those of these traces that are stored; at most 1,000 ids."""
+        ...
+
+    async def services(self, since: datetime) -> list[str]:
+        """Services with a stored span since then, sorted."""
+        ...
+
+    async def operations(self, service: str, since: datetime) -> list[tuple[str, str]]:
+        """``(name, kind)`` of the stored spans of a service since then, sorted."""
         ...
 
     async def example_traces(
         self, service: str, since: datetime, *, errors: bool, operation: str | None = None, limit: int = 3
     ) -> list[str]:
         """Ids of recent traces in which ``service`` failed (or, with ``errors=False``, was slowest)."""
+        ...
+
+
+class MetricStore(Protocol):
+    """Metrics, stored."""
+
+    async def metrics(self, since: datetime, *, contains: str = "", limit: int = 1_000) -> list[MetricInfo]:
+        """Metrics with a point since then, by name."""
+        ...
+
+    async def series(self, query: MetricQuery) -> list[MetricSeries]:
+        """What the query asks for. Raises BadRequestError for an aggregation that the metric's type has not."""
+        ...
+
+    async def exemplars(self, query: MetricQuery) -> list[Exemplar]:
+        """Exemplars within the query's time and labels, newest first."""
+        ...
+
+
+class LogStore(Protocol):
+    """Log records, stored."""
+
+    async def logs(self, query: LogQuery) -> LogPage:
+        """Matching records, newest first. Raises BadRequestError for a cursor that is none."""
+        ...
+
+    async def log_counts(self, query: LogQuery, step_s: int) -> list[LogCount]:
+        """How many match in each step of the query's time, oldest first, steps without any included."""
         ...
 
 
@@ -290,7 +345,39 @@ class SettingStore(Protocol):
     async def put_setting(self, key: str, value: str) -> None: ...
 
 
-class StateStore(IssueStore, IncidentStore, Journal, FlagStore, SettingStore, Protocol):
+class DocumentStore(Protocol):
+    """Definitions that people make and change (SLOs, maintenance windows): a JSON text by kind and id."""
+
+    async def put_document(self, kind: str, document_id: str, body: str) -> None: ...
+    async def documents(self, kind: str) -> dict[str, str]:
+        """Every document of a kind, by id, oldest first."""
+        ...
+
+    async def delete_document(self, kind: str, document_id: str) -> bool:
+        """False: there was none."""
+        ...
+
+
+class EventStore(Protocol):
+    """Events around the system, durable."""
+
+    async def save_event(self, event: Event) -> None:
+        """Store the event as it is now; one with the same id is replaced."""
+        ...
+
+    async def events(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        type: EventType | None = None,
+        limit: int = 1_000,
+    ) -> list[Event]:
+        """Events that began or lasted in that time, newest first."""
+        ...
+
+
+class StateStore(IssueStore, IncidentStore, Journal, FlagStore, SettingStore, DocumentStore, EventStore, Protocol):
     """All control state in one database."""
 
     async def record(

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 HISTOGRAM_BUCKETS = 224
 """Number of exponential buckets. Bucket ``i`` holds durations in (2^((i-1)/8), 2^(i/8)] microseconds; the first
 holds whatever is shorter, the last (from 4 minutes on) whatever is longer."""
@@ -89,3 +92,19 @@ class Edge:
     requests: int
     errors: int
     duration_sum_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RedMinutes:
+    """Whole minutes of one service (or one operation of it), as columns; minutes without a request are left out.
+
+    All arrays have one row per minute, oldest first; ``histogram`` has the shape ``(minutes, HISTOGRAM_BUCKETS)``.
+    """
+
+    service: str
+    operation: str | None
+    start_s: npt.NDArray[np.int64]  # Unix second in which the minute begins
+    requests: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.int64]
+    duration_sum_ms: npt.NDArray[np.float64]
+    histogram: npt.NDArray[np.int64]

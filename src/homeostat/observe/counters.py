@@ -7,7 +7,7 @@ from typing import Final
 
 from homeostat.core.models import IngestCounters
 from homeostat.core.ports import Clock
-from homeostat.observe.decode import Outcome
+from homeostat.observe.decode.traces import Outcome
 
 _RATE_S: Final = 10.0
 _POINTS_MAX: Final = 4096

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejectedError
 from homeostat.observe.counters import Counters
-from homeostat.observe.decode import Outcome, decode
+from homeostat.observe.decode.traces import Outcome, decode
 from homeostat.observe.red import Red
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from homeostat.store.telemetry.wal_format import Record

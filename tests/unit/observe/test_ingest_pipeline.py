@@ -22,7 +22,7 @@ from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.errors import ListenError, PortTakenError
 from homeostat.net import bind, bound_port
 from homeostat.observe import intake
-from homeostat.observe.decode import Decoded, decode
+from homeostat.observe.decode.traces import Decoded, decode
 from homeostat.observe.pipeline import Pipeline, running
 from homeostat.observe.red import Red
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy

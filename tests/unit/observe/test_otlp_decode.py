@@ -13,7 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from homeostat.observe import decode as decode_module
-from homeostat.observe.decode import Outcome, decode
+from homeostat.observe.decode.traces import Outcome, decode
 from support.spans import S, body, request
 
 KEYS = st.sampled_from(["a", "http.route", "ключ", ""])

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import StoreCorruptError, StoreError
-from homeostat.core.models import StorageStatus, Trace, TraceQuery, TraceSummary
+from homeostat.core.models import StorageStatus, Trace, TracePage, TraceQuery
 from homeostat.core.ports import Clock
 from homeostat.store.telemetry import disk
 from homeostat.store.telemetry.catalogue import Catalogue
@@ -240,9 +240,9 @@ class EmbeddedTelemetryStore:
         """Every stored span of a trace, or None."""
         return await self._ask(lambda view: find_trace(view, trace_id))
 
-    async def search(self, query: TraceQuery) -> list[TraceSummary]:
+    async def search(self, query: TraceQuery) -> TracePage:
         """Matching traces, newest first."""
-        return await self._ask(lambda view: find_traces(view, query))
+        return TracePage(traces=tuple(await self._ask(lambda view: find_traces(view, query))), next_cursor=None)
 
     async def example_traces(
         self, service: str, since: datetime, *, errors: bool, operation: str | None = None, limit: int = 3

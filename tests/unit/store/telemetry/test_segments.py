@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery
-from homeostat.observe.decode import decode
+from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.catalogue import Catalogue
 from homeostat.store.telemetry.maintenance import to_compact, to_delete
 from homeostat.store.telemetry.schema import SPAN_SCHEMA
@@ -134,9 +134,9 @@ async def test_a_catalogue_that_is_lost_is_made_anew_from_the_segments(tmp_path:
     (catalogue,) = _files(tmp_path, "catalogue.json")
     catalogue.write_text("{ not json")
     again = _store(tmp_path)
-    assert len(await again.search(TraceQuery(**WHOLE_DAY))) == 2
+    assert len((await again.search(TraceQuery(**WHOLE_DAY))).traces) == 2
     _segment(again, [S(3, 3)])
-    assert len(await _store(tmp_path).search(TraceQuery(**WHOLE_DAY))) == 3
+    assert len((await _store(tmp_path).search(TraceQuery(**WHOLE_DAY))).traces) == 3
 
 
 async def test_a_segment_that_no_catalogue_names_is_from_a_crash_and_its_spans_are_still_in_the_log(
@@ -161,7 +161,7 @@ async def test_small_segments_are_merged_and_nothing_is_lost_or_doubled(tmp_path
     assert len(_files(tmp_path, ".parquet")) < 10
     assert len(_files(tmp_path, ".idx")) == len(_files(tmp_path, ".parquet"))
     for opened in (store, _store(tmp_path)):
-        assert len(await opened.search(TraceQuery(**WHOLE_DAY, limit=100))) == 21
+        assert len((await opened.search(TraceQuery(**WHOLE_DAY, limit=100))).traces) == 21
         trace = await opened.trace(trace_hex(100))
         assert trace is not None
         assert len(trace.spans) == 20

@@ -8,7 +8,7 @@ import pytest
 
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import StoreError, StoreFullError
-from homeostat.observe.decode import decode
+from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry import disk
 from homeostat.store.telemetry import store as store_module
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore

@@ -10,7 +10,7 @@ import pytest
 
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery
-from homeostat.observe.decode import decode
+from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support.spans import NOON, HandClock, S, body, trace_hex
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import TelemetryRejectedError
-from homeostat.observe.decode_schema import FULL, LEAN
-from homeostat.observe.decode_values import attribute_map
+from homeostat.observe.decode.schema import FULL, LEAN
+from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE, id_words
 

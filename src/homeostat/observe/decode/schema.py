@@ -1,8 +1,8 @@
-"""OTLP trace requests as a *finite* Arrow schema, for ``observe.decode``.
+"""OTLP trace requests as a *finite* Arrow schema, for ``observe.decode.traces``.
 
 Protobuf lets us declare AnyValue's recursive members (``array_value = 5``, ``kvlist_value = 6``) as ``bytes``: both
 are length-delimited on the wire. What is left has no recursion, so ``ptars`` (Rust) can turn request bytes into
-nested Arrow columns with no Python loop; the rare nested value is decoded by ``observe.decode_values``.
+nested Arrow columns with no Python loop; the rare nested value is decoded by ``observe.decode.values``.
 """
 
 from typing import Final

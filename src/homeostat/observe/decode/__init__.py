@@ -1,0 +1,1 @@
+"""OTLP requests -> Arrow columns, one file per signal. Called by ``observe.intake``."""
