@@ -1,6 +1,6 @@
 """The columns of a metric point, in memory and on disk: what ``observe.decode.metrics`` makes and segments hold.
 
-One row is one data point. What identifies its series (name, resource, scope, labels) repeats and is dictionary-encoded;
+One row is one data point. What identifies its series (name, resource, scope, labels) repeats and is a dictionary;
 JSON objects have their keys sorted, so that equal series have equal texts.
 """
 
