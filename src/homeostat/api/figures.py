@@ -1,27 +1,15 @@
 """Arithmetic between the rollups and the answers: adding series up, reading quantiles off histograms."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import accumulate
 from typing import Final
 
 from homeostat.api.models import RedAnswerPoint
 from homeostat.core.ports import RedReader
-from homeostat.core.red import RedPoint, RedReach, bucket_upper_ms
+from homeostat.core.red import RedPoint, RedReach, quantiles_ms
 
 MINUTE_S: Final = 60
 """What old rollups are kept by."""
-
-
-def quantiles_ms(histogram: Sequence[int], shares: Sequence[float]) -> list[float | None]:
-    """Durations below which each share of the requests lies, as ``RedPoint.quantile_ms``, in one pass."""
-    running = list(accumulate(histogram))
-    total = running[-1] if running else 0
-    if not total:
-        return [None] * len(shares)
-    # At least the first request: a share of 0 is the smallest duration, not the first (empty) bucket.
-    return [bucket_upper_ms(bisect_left(running, max(share * total, 1))) for share in shares]
 
 
 def effective_step_s(reach: RedReach, start_s: int, step_s: int) -> int:

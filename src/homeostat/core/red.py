@@ -1,6 +1,9 @@
 """RED: rate, errors and duration of a service or an operation over a window, folded from every span."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,16 @@ BUCKETS_PER_OCTAVE = 8
 def bucket_upper_ms(index: int) -> float:
     """Upper edge of a bucket in milliseconds."""
     return 2.0 ** (index / BUCKETS_PER_OCTAVE) / 1000.0
+
+
+def quantiles_ms(histogram: Sequence[int], shares: Sequence[float]) -> list[float | None]:
+    """Durations below which each share (0..1) of the requests lies: upper edges of buckets; None without requests."""
+    running = list(accumulate(histogram))
+    total = running[-1] if running else 0
+    if not total:
+        return [None] * len(shares)
+    # At least the first request: a share of 0 is the smallest duration, not the first (empty) bucket.
+    return [bucket_upper_ms(bisect_left(running, max(share * total, 1))) for share in shares]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +74,7 @@ class RedPoint:
 
     def quantile_ms(self, q: float) -> float | None:
         """Duration below which the share ``q`` of the requests lies (upper edge of its bucket)."""
-        total = sum(self.histogram)
-        if not total:
-            return None
-        wanted, seen = q * total, 0
-        for index, count in enumerate(self.histogram):
-            seen += count
-            if seen >= wanted and count:
-                return bucket_upper_ms(index)
-        return bucket_upper_ms(len(self.histogram) - 1)
+        return quantiles_ms(self.histogram, (q,))[0]
 
 
 @dataclass(frozen=True, slots=True)

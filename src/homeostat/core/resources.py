@@ -1,5 +1,6 @@
 """Resource ids: ``kind:name``, the one way to name a thing that can be observed or acted upon."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from homeostat.core.errors import BadRequestError
@@ -36,3 +37,12 @@ def process(name: str) -> str:
 def flag(key: str) -> str:
     """The resource id of a feature flag."""
     return str(ResourceId("flag", key))
+
+
+def service_name(resource: str, process_services: Mapping[str, str]) -> str:
+    """The ``service.name`` under which a resource sends telemetry; of a process, its own name where none is given.
+
+    Raises BadRequestError for what is no ``kind:name``.
+    """
+    kind, name = ResourceId.parse(resource)
+    return process_services.get(name, name) if kind == "process" else name

@@ -24,7 +24,7 @@ from homeostat.core.models import (
     SensorEvent,
 )
 from homeostat.core.ports import Ids, RedReader
-from homeostat.core.resources import ResourceId
+from homeostat.core.resources import ResourceId, service_name
 from homeostat.detect import latency
 from homeostat.detect.baseline import Baselines
 from homeostat.detect.crash import CrashDetector
@@ -199,8 +199,7 @@ class Detection:
     def _protect_baselines(self, now_s: int) -> None:
         """What is bad is not normal, however long it lasts."""
         for issue in self._issues.open_issues():
-            kind, name = ResourceId.parse(issue.resource)
-            service = self._process_services.get(name, name) if kind == "process" else name
+            service = service_name(issue.resource, self._process_services)
             self._baselines.mark_bad(service, math.floor(issue.first_bad_at.timestamp()), now_s)
         self._baselines.learn(now_s)
 
@@ -241,11 +240,13 @@ class Detection:
             if change.kind is ChangeKind.CLOSED:
                 self._wanted.pop(incident.id, None)
             elif cause is not None and not cause.example_trace_ids and incident.id not in self._wanted:
-                kind, name = ResourceId.parse(cause.resource)
-                if kind == "flag":  # a flag has no spans: show what it did to the first service found
-                    kind, name = ResourceId.parse(change.issues[0].resource)
+                resource = cause.resource
+                if (
+                    ResourceId.parse(resource).kind == "flag"
+                ):  # it has no spans; what it did to the first service has
+                    resource = change.issues[0].resource
                 self._wanted[incident.id] = _Wanted(
-                    service=self._process_services.get(name, name) if kind == "process" else name,
+                    service=service_name(resource, self._process_services),
                     since=incident.first_bad_at,
                     errors=any(issue.type is not IssueType.HIGH_LATENCY for issue in change.issues),
                 )

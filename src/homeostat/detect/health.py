@@ -13,7 +13,7 @@ from datetime import datetime
 from homeostat.core.models import Issue, IssueType, Model, ServiceStatus
 from homeostat.core.ports import Clock, RedReader
 from homeostat.core.red import RedPoint
-from homeostat.core.resources import ResourceId
+from homeostat.core.resources import service_name
 from homeostat.detect.windows import at
 
 WINDOW_S = 60
@@ -144,8 +144,7 @@ class HealthReader:
     def _issues_by_service(self) -> dict[str, list[Issue]]:
         found: dict[str, list[Issue]] = {}
         for issue in self._open_issues():
-            kind, name = ResourceId.parse(issue.resource)
-            service = self._process_services.get(name, name) if kind == "process" else name
+            service = service_name(issue.resource, self._process_services)
             found.setdefault(service, []).append(issue)
         return found
 

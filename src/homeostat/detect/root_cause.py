@@ -43,8 +43,7 @@ class Scene:
 
     def service_of(self, resource: str) -> str:
         """The service that a ``service:`` or ``process:`` resource is known by."""
-        parsed = resources.ResourceId.parse(resource)
-        return self.process_services.get(parsed.name, parsed.name) if parsed.kind == "process" else parsed.name
+        return resources.service_name(resource, self.process_services)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import datetime
 from homeostat.core.models import Signal
 from homeostat.core.ports import Clock, RedReader, Sensor
 from homeostat.core.red import RedPoint
-from homeostat.core.resources import ResourceId
+from homeostat.core.resources import ResourceId, service_name
 from homeostat.detect import error_rate, latency
 from homeostat.detect.windows import complete_end_s
 
@@ -48,9 +48,7 @@ class Signals:
         """
         parsed = ResourceId.parse(resource)
         if parsed.kind in ("service", "process") and name in (error_rate.SIGNAL, SELF_ERROR_RATE, latency.SIGNAL):
-            service = (
-                self._process_services.get(parsed.name, parsed.name) if parsed.kind == "process" else parsed.name
-            )
+            service = service_name(resource, self._process_services)
             return self._red_signal(resource, service, name, since, operation)
         for sensor in self._sensors:
             signal = await sensor.read(resource, name)

@@ -4,10 +4,7 @@ import anyio
 import httpx2
 import pytest
 from api_parts import NOW, NOW_S, Setup, a_run, an_incident, an_issue, storage
-from hypothesis import given
-from hypothesis import strategies as st
 
-from homeostat.api.figures import quantiles_ms
 from homeostat.core.models import (
     IncidentStatus,
     IssueStatus,
@@ -16,7 +13,7 @@ from homeostat.core.models import (
     TimelineKind,
     Verdict,
 )
-from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedPoint
+from homeostat.core.red import Edge
 from homeostat.observe.red import Red
 from support.spans import HandClock, S, table
 
@@ -229,12 +226,3 @@ async def test_metrics_are_prometheus_text_and_leave_out_what_is_unknown(setup: 
     lines = later.text.splitlines()
     assert 'homeostat_service_request_rate{service="a \\"quoted\\"\\nname"} 1' in lines
     assert "self_healing_health_score 95" in lines, "one issue in the last hour"
-
-
-@given(
-    counts=st.lists(st.integers(0, 50), min_size=HISTOGRAM_BUCKETS, max_size=HISTOGRAM_BUCKETS),
-    share=st.floats(0.01, 0.999),
-)
-def test_quantiles_agree_with_the_definition_in_core(counts: list[int], share: float) -> None:
-    point = RedPoint("s", None, 0, 1, histogram=tuple(counts))
-    assert quantiles_ms(counts, [share])[0] == pytest.approx(point.quantile_ms(share))
