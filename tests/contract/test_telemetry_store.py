@@ -115,14 +115,14 @@ async def test_a_span_that_was_sent_twice_is_there_once(fill: Fill, tmp_path: Pa
     trace = await store.trace(trace_hex(5))
     assert trace is not None
     assert len(trace.spans) == 3
-    (summary,) = await store.search(TraceQuery(**WHOLE_DAY))
+    (summary,) = (await store.search(TraceQuery(**WHOLE_DAY))).traces
     assert summary.span_count == 3
 
 
 async def test_a_search_gives_summaries_newest_first(fill: Fill, tmp_path: Path) -> None:
     batches = [_shop_trace(n, n * 10.0, error=n == 3) for n in range(1, 7)]
     store = fill(tmp_path, batches)
-    found = await store.search(TraceQuery(**WHOLE_DAY, limit=4))
+    found = (await store.search(TraceQuery(**WHOLE_DAY, limit=4))).traces
     assert [summary.trace_id for summary in found] == [trace_hex(n) for n in (6, 5, 4, 3)]
     assert found[0] == TraceSummary(
         trace_id=trace_hex(6),
@@ -160,7 +160,7 @@ async def test_every_condition_of_a_search_holds(
 ) -> None:
     batches = [_shop_trace(n, n * 10.0, error=n == 2, slow_ms=300 if n == 3 else 20) for n in range(1, 5)]
     store = fill(tmp_path, batches)
-    found = await store.search(TraceQuery.model_validate({**WHOLE_DAY, **conditions}))
+    found = (await store.search(TraceQuery.model_validate({**WHOLE_DAY, **conditions}))).traces
     assert [summary.trace_id for summary in found] == [trace_hex(n) for n in expected]
 
 
@@ -182,7 +182,7 @@ async def test_traces_whose_ids_share_their_low_half_are_told_apart(fill: Fill, 
     trace = await store.trace(trace_hex(5))
     assert trace is not None
     assert [span.service for span in trace.spans] == ["a"]
-    found = await store.search(TraceQuery(**WHOLE_DAY, service="b"))
+    found = (await store.search(TraceQuery(**WHOLE_DAY, service="b"))).traces
     assert [summary.trace_id for summary in found] == [trace_hex(twin)]
 
 
@@ -236,7 +236,7 @@ async def test_a_search_finds_what_a_look_at_every_span_finds(
     batches = [[span for span in batch if once[span.trace, span.span] is span] for batch in batches]
     store = fill(tmp_path / str(next(_directory)), [batch for batch in batches if batch])
     query = TraceQuery.model_validate(conditions)
-    found = {summary.trace_id: summary for summary in await store.search(query)}
+    found = {summary.trace_id: summary for summary in (await store.search(query)).traces}
     assert set(found) == {trace_hex(span.trace) for span in once.values() if _matches(span, query)}
     for trace_id, summary in found.items():
         members = [span for span in once.values() if trace_hex(span.trace) == trace_id]

@@ -27,6 +27,7 @@ class SpanFilter:
     max_duration_ns: int | None = None
     errors_only: bool = False
     attributes: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
 
     @classmethod
     def of(cls, query: TraceQuery) -> "SpanFilter":
@@ -40,11 +41,12 @@ class SpanFilter:
             max_duration_ns=None if query.max_duration_ms is None else round(query.max_duration_ms * 1e6),
             errors_only=query.errors_only,
             attributes=query.attributes,
+            text=query.text or None,
         )
 
     @property
     def columns(self) -> list[str]:
-        """What ``mask`` reads, the attributes of the spans left out."""
+        """What ``mask`` reads, the attributes and the events of the spans left out."""
         names = ["start_ns"]
         if self.service is not None:
             names.append("service")
@@ -54,12 +56,21 @@ class SpanFilter:
             names.append("duration_ns")
         if self.errors_only:
             names.append("status_code")
-        if self.attributes:
+        if self.attributes or self.text is not None:
             names.append("resource")
-        return names
+        if self.text is not None:
+            names += ["name", "status_message"]
+        return list(dict.fromkeys(names))
+
+    @property
+    def deep_columns(self) -> list[str]:
+        """What ``deep_mask`` reads beside: the columns that cost the most, so only for rows that are left."""
+        if self.text is not None:
+            return ["attributes", "events"]
+        return ["attributes"] if self.attributes else []
 
     def mask(self, table: pa.Table) -> Mask:
-        """The rows on which every condition but those on attributes holds."""
+        """The rows on which every condition holds but those on attributes and text."""
         start = column(table, "start_ns").to_numpy()
         mask: Mask = (start >= self.start_ns) & (start < self.end_ns)
         if self.service is not None:
@@ -72,6 +83,15 @@ class SpanFilter:
             mask &= column(table, "duration_ns").to_numpy() <= self.max_duration_ns
         if self.errors_only:
             mask &= column(table, "status_code").to_numpy() == STATUS_ERROR
+        return mask
+
+    def deep_mask(self, table: pa.Table, deep: pa.Table) -> Mask:
+        """The rows on which the conditions on attributes and text hold, of two tables with the same rows."""
+        mask = np.ones(table.num_rows, dtype=np.bool_)
+        for key, value in self.attributes.items():
+            mask &= resource_mask(table, key, value) | attribute_mask(column(deep, "attributes"), key, value)
+        if self.text is not None and mask.any():
+            mask &= _shallow_text(table, self.text) | _deep_text(deep, self.text)
         return mask
 
 
@@ -96,12 +116,63 @@ def resource_mask(table: pa.Table, key: str, value: str) -> Mask:
 def attribute_mask(attributes: pa.MapArray, key: str, value: str) -> Mask:
     """The rows whose own attributes have the pair."""
     mask = np.zeros(len(attributes), dtype=np.bool_)
+    if not len(attributes):
+        return mask
+    offsets, keys, items = _pairs_of(attributes)
+    pairs = pc.and_(pc.equal(items, value), pc.equal(keys, key)).to_numpy(zero_copy_only=False)
+    found = np.flatnonzero(pairs) + int(offsets[0])
+    mask[np.searchsorted(offsets, found, side="right") - 1] = True
+    return mask
+
+
+def _contains(texts: pa.Array, text: str) -> Mask:
+    """Where a text occurs, case-insensitive; nowhere in a null."""
+    return pc.fill_null(pc.match_substring(texts, text, ignore_case=True), False).to_numpy(zero_copy_only=False)
+
+
+def _shallow_text(table: pa.Table, text: str) -> Mask:
+    """The rows whose name, status message or resource holds the text."""
+    names, resources = column(table, "name"), column(table, "resource")
+    mask = _codes_in(names, np.flatnonzero(_contains(names.dictionary, text)))
+    wanted = text.lower()
+    has = [
+        any(wanted in part.lower() for pair in json.loads(entry).items() for part in pair)
+        for entry in resources.dictionary.to_pylist()
+    ]
+    mask |= _codes_in(resources, np.flatnonzero(has))
+    return mask | _contains(column(table, "status_message"), text)
+
+
+def _deep_text(deep: pa.Table, text: str) -> Mask:
+    """The rows with an attribute (its key or value), or an event (its name or attributes), that holds the text."""
+    mask = _map_text(column(deep, "attributes"), text)
+    events = column(deep, "events")
+    flat = events.flatten()
+    if not len(flat):
+        return mask
+    hits = _contains(pc.struct_field(flat, "name"), text) | _map_text(pc.struct_field(flat, "attributes"), text)
+    lengths = pc.fill_null(pc.list_value_length(events), 0).to_numpy(zero_copy_only=False)
+    mask[np.repeat(np.arange(len(events)), lengths)[hits]] = True
+    return mask
+
+
+def _map_text(attributes: pa.MapArray, text: str) -> Mask:
+    """The rows of a map column in which a key or a value holds the text."""
+    mask = np.zeros(len(attributes), dtype=np.bool_)
+    if not len(attributes):
+        return mask
+    offsets, keys, items = _pairs_of(attributes)
+    words = pc.dictionary_encode(keys)
+    hits = _codes_in(words, np.flatnonzero(_contains(words.dictionary, text))) | _contains(items, text)
+    mask[np.searchsorted(offsets, np.flatnonzero(hits) + int(offsets[0]), side="right") - 1] = True
+    return mask
+
+
+def _pairs_of(attributes: pa.MapArray) -> tuple[npt.NDArray[np.int32], pa.Array, pa.Array]:
+    """Offsets of the rows of a map column, and the keys and values from the first offset to the last."""
     offsets = attributes.offsets.to_numpy()
     first, last = int(offsets[0]), int(offsets[-1])
     keys, items = attributes.keys, attributes.items
     if len(keys) != last - first:  # a slice: pyarrow gives the children whole in one version and sliced in another
         keys, items = keys.slice(first, last - first), items.slice(first, last - first)
-    pairs = pc.and_(pc.equal(items, value), pc.equal(keys, key)).to_numpy(zero_copy_only=False)
-    found = np.flatnonzero(pairs) + first
-    mask[np.searchsorted(offsets, found, side="right") - 1] = True
-    return mask
+    return offsets, keys, items

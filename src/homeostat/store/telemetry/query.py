@@ -1,178 +1,100 @@
-"""Trace by id, search and examples over hot tables and segments as one view. Called by ``store`` in a worker thread.
+"""Trace by id, several by id, names and examples over hot tables and segments as one view.
 
-A search goes from the newest source to the oldest and stops as soon as no older one can hold anything newer than what
-it has. Only columns that a condition needs are read, and attributes only in row groups that may hold the value.
+Called by ``store`` in a worker thread. The search with its pages is ``search``.
 """
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import StoreCorruptError
-from homeostat.core.models import Trace, TraceQuery, TraceSummary
+from homeostat.core.models import Trace
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.matching import Mask, SpanFilter, attribute_mask, resource_mask
-from homeostat.store.telemetry.rows import SUMMARY_COLUMNS, summaries_of, trace_of
-from homeostat.store.telemetry.schema import SPAN_SCHEMA, column, trace_key, trace_keys
-from homeostat.store.telemetry.segment import GROUP_ROWS, Segment
+from homeostat.store.telemetry.matching import Mask, SpanFilter
+from homeostat.store.telemetry.rows import trace_of, traces_of
+from homeostat.store.telemetry.schema import KINDS, SPAN_SCHEMA, column, trace_key
+from homeostat.store.telemetry.segment import GROUP_ROWS
+from homeostat.store.telemetry.sources import END_OF_TIME, Source, View, readable, sources_of
 
 logger = logging.getLogger(__name__)
 
-_END_OF_TIME: Final = 2**63 - 1
+_ID_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is stored at one moment, each part from the newest to the oldest. No span is in both, but for retries."""
-
-    hot: Sequence[pa.Table]
-    segments: Sequence[Segment]
-
-
-class Source(Protocol):
-    """A part of the view: a hot table or a segment."""
-
-    @property
-    def newest_ns(self) -> int:
-        """No span in it starts later."""
-        ...
-
-    @property
-    def oldest_ns(self) -> int:
-        """No span in it starts earlier."""
-        ...
-
-    @property
-    def group_count(self) -> int:
-        """Row groups, each of ``GROUP_ROWS`` rows but the last."""
-        ...
-
-    def read(self, columns: Sequence[str], groups: Sequence[int]) -> pa.Table: ...
-
-    def groups_with(self, key: str, value: str) -> list[int]:
-        """Row groups that may have the attribute, of a span or of its resource."""
-        ...
-
-    def traces(self, keys: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """All rows of the traces with these keys."""
-        ...
-
-
-class HotSource:
-    """A hot table as a source."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-        times = pc.min_max(table.column("start_ns"))
-        self.oldest_ns: int = times["min"].as_py()
-        self.newest_ns: int = times["max"].as_py()
-        self.group_count = -(-table.num_rows // GROUP_ROWS)
-
-    def read(self, columns: Sequence[str], groups: Sequence[int]) -> pa.Table:
-        """The columns of some runs of ``GROUP_ROWS``."""
-        table = self._table.select(list(columns))
-        if len(groups) == self.group_count:
-            return table
-        return pa.concat_tables([table.slice(group * GROUP_ROWS, GROUP_ROWS) for group in groups])
-
-    def groups_with(self, key: str, value: str) -> list[int]:
-        """All of them: there is no index in memory."""
-        return list(range(self.group_count))
-
-    def traces(self, keys: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """All rows of the traces with these keys."""
-        wanted = np.isin(trace_keys(column(self._table, "trace_id")), np.array(keys, dtype=np.uint64))
-        return self._table.select(list(columns)).filter(pa.array(wanted))
-
-
-class SegmentSource:
-    """A segment as a source."""
-
-    def __init__(self, segment: Segment) -> None:
-        self._segment = segment
-        self.oldest_ns = segment.info.min_start_ns
-        self.newest_ns = segment.info.max_start_ns
-        self.group_count = -(-segment.info.rows // GROUP_ROWS)
-
-    def read(self, columns: Sequence[str], groups: Sequence[int]) -> pa.Table:
-        """The columns of some row groups."""
-        return self._segment.read(columns, groups)
-
-    def groups_with(self, key: str, value: str) -> list[int]:
-        """What the index says."""
-        return self._segment.index.groups_with(key, value)
-
-    def traces(self, keys: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """All rows of the traces with these keys."""
-        return self._segment.traces(keys, columns)
-
-
-def _sources(view: View) -> list[Source]:
-    hot: list[Source] = [HotSource(table) for table in view.hot if table.num_rows]
-    return [*hot, *map(SegmentSource, view.segments)]
-
-
-def _readable(ask: Callable[[Source], pa.Table | None], sources: Iterable[Source]) -> list[pa.Table]:
-    """What each source answers; one that can't be read is told of and left out."""
-    answers: list[pa.Table] = []
-    for source in sources:
-        try:
-            answer = ask(source)
-        except StoreCorruptError as error:
-            logger.error("%s", error)
-            continue
-        if answer is not None and answer.num_rows:
-            answers.append(answer)
-    return answers
+def id_of(text: str) -> bytes | None:
+    """A trace id from hex; None when it is none."""
+    try:
+        wanted = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return wanted if len(wanted) == _ID_BYTES else None
 
 
 def find_trace(view: View, trace_id: str) -> Trace | None:
     """Every stored span of a trace (lower-case hex)."""
-    try:
-        wanted = bytes.fromhex(trace_id)
-    except ValueError:
-        return None
-    if len(wanted) != 16:
-        return None
-    key, names = trace_key(wanted), SPAN_SCHEMA.names
-    tables = _readable(lambda source: source.traces([key], names), _sources(view))
+    wanted = id_of(trace_id)
+    rows = _rows_of(view, [wanted]) if wanted is not None else None
+    return trace_of(trace_id.lower(), rows) if rows is not None else None
+
+
+def find_many(view: View, trace_ids: Sequence[str]) -> list[Trace]:
+    """Those of these traces that are stored, in the order in which they were asked for."""
+    wanted = list(dict.fromkeys(one for text in trace_ids if (one := id_of(text)) is not None))
+    rows = _rows_of(view, wanted) if wanted else None
+    if rows is None:
+        return []
+    by_id = {trace.trace_id: trace for trace in traces_of(rows)}
+    return [by_id[one.hex()] for one in wanted if one.hex() in by_id]
+
+
+def _rows_of(view: View, trace_ids: Collection[bytes]) -> pa.Table | None:
+    keys, names = [trace_key(one) for one in trace_ids], SPAN_SCHEMA.names
+    tables = readable(lambda source: source.traces(keys, names), sources_of(view))
     if not tables:
         return None
     spans = pa.concat_tables(tables)
-    return trace_of(
-        trace_id.lower(), spans.filter(pc.equal(spans.column("trace_id"), pa.scalar(wanted, pa.binary(16))))
-    )
+    return spans.filter(pc.is_in(spans.column("trace_id"), value_set=pa.array(trace_ids, pa.binary(_ID_BYTES))))
 
 
-def find_traces(view: View, query: TraceQuery) -> list[TraceSummary]:
-    """Matching traces, newest first."""
-    sources = _sources(view)
-    best = _best_traces(sources, SpanFilter.of(query), "start_ns", query.limit)
-    return _summaries(sources, list(best))[: query.limit]
+def services_since(view: View, since_ns: int) -> list[str]:
+    """Services with a stored span that started since then, sorted."""
+    return sorted({service for service, _, _ in _operations_since(view, since_ns)})
+
+
+def operations_since(view: View, service: str, since_ns: int) -> list[tuple[str, str]]:
+    """``(name, kind)`` of the stored spans of a service since then, sorted."""
+    return sorted({(name, KINDS[kind]) for one, name, kind in _operations_since(view, since_ns) if one == service})
+
+
+def _operations_since(view: View, since_ns: int) -> set[tuple[str, str, int]]:
+    found: set[tuple[str, str, int]] = set()
+    for source in sources_of(view):
+        if source.newest_ns < since_ns:
+            continue
+        try:
+            operations = source.operations()
+        except StoreCorruptError as error:
+            logger.error("%s", error)
+            continue
+        found.update(key for key, newest_ns in operations.items() if newest_ns >= since_ns)
+    return found
 
 
 def examples(view: View, wanted: SpanFilter, *, slowest: bool, limit: int) -> list[str]:
     """Ids of traces that match, the slowest or the newest first."""
-    best = _best_traces(_sources(view), wanted, "duration_ns" if slowest else "start_ns", limit)
+    best = _best_traces(sources_of(view), wanted, "duration_ns" if slowest else "start_ns", limit)
     return [trace_id.hex() for trace_id in best]
 
 
-def _summaries(sources: list[Source], trace_ids: list[bytes]) -> list[TraceSummary]:
-    if not trace_ids:
-        return []
-    keys = [trace_key(trace_id) for trace_id in trace_ids]
-    tables = _readable(lambda source: source.traces(keys, SUMMARY_COLUMNS), sources)
-    if not tables:
-        return []
-    spans = pa.concat_tables(tables)
-    ids = pa.array(trace_ids, type=pa.binary(16))
-    return summaries_of(spans.filter(pc.is_in(spans.column("trace_id"), value_set=ids)))
+def examples_filter(start_ns: int, service: str, operation: str | None, *, errors: bool) -> SpanFilter:
+    """The filter for examples of what a service did since a moment."""
+    wanted = SpanFilter(start_ns=start_ns, end_ns=END_OF_TIME, service=service, errors_only=errors)
+    return replace(wanted, operation=operation) if operation is not None else wanted
 
 
 def _best_traces(sources: list[Source], wanted: SpanFilter, score: str, limit: int) -> dict[bytes, int]:
@@ -198,37 +120,37 @@ def _best_traces(sources: list[Source], wanted: SpanFilter, score: str, limit: i
 
 def _scored(source: Source, wanted: SpanFilter, score: str, limit: int, floor: int) -> list[tuple[bytes, int]]:
     """The best traces of one source, those above ``floor`` only."""
-    groups = _candidate_groups(source, wanted)
+    groups = candidate_groups(source, wanted)
     if not groups:
         return []
     table = source.read([*dict.fromkeys([*wanted.columns, score])], groups)
     scores = column(table, score).to_numpy()
-    mask = wanted.mask(table) & (scores > floor)
-    if wanted.attributes and mask.any():
-        mask &= _attributes_hold(source, table, groups, mask, wanted.attributes)
-    rows = np.flatnonzero(mask)
+    rows = np.flatnonzero(matching(source, wanted, table, groups, wanted.mask(table) & (scores > floor)))
     return _top(source, groups, rows, scores[rows], limit) if len(rows) else []
 
 
-def _candidate_groups(source: Source, wanted: SpanFilter) -> list[int]:
+def candidate_groups(source: Source, wanted: SpanFilter) -> list[int]:
     """Row groups that may hold a span with every attribute that is asked for."""
     groups = set(range(source.group_count))
     for key, value in wanted.attributes.items():
         groups.intersection_update(source.groups_with(key, value))
+        if not groups:
+            break
     return sorted(groups)
 
 
-def _attributes_hold(
-    source: Source, table: pa.Table, groups: list[int], mask: Mask, attributes: dict[str, str]
-) -> Mask:
-    """Rows of the table (those of ``groups``) whose span or resource has each attribute, where ``mask`` is set."""
-    holds = mask.copy()
-    of_resource = {key: resource_mask(table, key, value) for key, value in attributes.items()}
+def matching(source: Source, wanted: SpanFilter, table: pa.Table, groups: list[int], mask: Mask) -> Mask:
+    """Of the rows in ``mask``, those on which the conditions on attributes and text hold as well.
+
+    The columns that those need are read only of row groups in which a row is left.
+    """
+    if not wanted.deep_columns:
+        return mask
+    holds = np.zeros(len(mask), dtype=np.bool_)
     for position in np.unique(np.flatnonzero(mask) // GROUP_ROWS).tolist():
-        own = column(source.read(["attributes"], [groups[position]]), "attributes")
-        part = slice(position * GROUP_ROWS, position * GROUP_ROWS + len(own))
-        for key, value in attributes.items():
-            holds[part] &= of_resource[key][part] | attribute_mask(own, key, value)
+        deep = source.read(wanted.deep_columns, [groups[position]])
+        part = slice(position * GROUP_ROWS, position * GROUP_ROWS + deep.num_rows)
+        holds[part] = mask[part] & wanted.deep_mask(table.slice(part.start, deep.num_rows), deep)
     return holds
 
 
@@ -244,22 +166,17 @@ def _top(
     order = np.argsort(-scores, kind="stable")
     for start in range(0, len(order), limit):
         part = order[start : start + limit]
-        for trace_id, value in zip(_ids(source, groups, rows[part]), scores[part].tolist(), strict=True):
+        ids = ids_of(source, groups, rows[part]).to_pylist()
+        for trace_id, value in zip(ids, scores[part].tolist(), strict=True):
             best.setdefault(trace_id, value)
         if len(best) >= limit:
             break
     return list(best.items())[:limit]
 
 
-def _ids(source: Source, groups: list[int], rows: npt.NDArray[np.int64]) -> list[bytes]:
+def ids_of(source: Source, groups: list[int], rows: npt.NDArray[np.int64]) -> pa.FixedSizeBinaryArray:
     """Trace ids of rows that are counted through ``groups``; all groups but a source's last are full."""
     positions = np.unique(rows // GROUP_ROWS)
     ids = column(source.read(["trace_id"], [groups[position] for position in positions.tolist()]), "trace_id")
     local = np.searchsorted(positions, rows // GROUP_ROWS) * GROUP_ROWS + rows % GROUP_ROWS
-    return ids.take(pa.array(local)).to_pylist()
-
-
-def examples_filter(start_ns: int, service: str, operation: str | None, *, errors: bool) -> SpanFilter:
-    """The filter for examples of what a service did since a moment."""
-    wanted = SpanFilter(start_ns=start_ns, end_ns=_END_OF_TIME, service=service, errors_only=errors)
-    return replace(wanted, operation=operation) if operation is not None else wanted
+    return ids.take(pa.array(local))

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pyarrow as pa
 
 from homeostat.core.models import Span, SpanEvent, SpanLink, Trace, TraceSummary
-from homeostat.store.telemetry.schema import KINDS, STATUS_ERROR, STATUSES
+from homeostat.store.telemetry.schema import KINDS, SPAN_SCHEMA, STATUS_ERROR, STATUSES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,6 +45,8 @@ class _Row(TypedDict):
     attributes: Pairs
     events: list[_Event]
     links: list[_Link]
+    sampling_probability: NotRequired[float | None]
+    sampling_reason: NotRequired[str | None]
 
 
 SUMMARY_COLUMNS = (
@@ -56,6 +58,7 @@ SUMMARY_COLUMNS = (
     "start_ns",
     "duration_ns",
     "status_code",
+    *(name for name in ("sampling_probability",) if name in SPAN_SCHEMA.names),
 )
 
 
@@ -84,7 +87,36 @@ def _position(row: _Row) -> tuple[int, bool, int, bytes]:
 def trace_of(trace_id: str, spans: pa.Table) -> Trace | None:
     """A trace from all of its rows, in any order; None without rows."""
     rows = _once(spans)
-    return Trace(trace_id=trace_id, spans=tuple(map(_span, rows))) if rows else None
+    return _trace(trace_id, rows) if rows else None
+
+
+def _trace(trace_id: str, rows: list[_Row]) -> Trace:
+    reasons = (row.get("sampling_reason") for row in rows)
+    return Trace(
+        trace_id=trace_id,
+        spans=tuple(map(_span, rows)),
+        sampling_probability=_probability(rows),
+        sampling_reason=next(filter(None, reasons), ""),
+    )
+
+
+def traces_of(spans: pa.Table) -> list[Trace]:
+    """Every trace in the rows, in no order."""
+    traces: dict[bytes, list[_Row]] = {}
+    for row in _once(spans):
+        traces.setdefault(row["trace_id"], []).append(row)
+    return [_trace(trace_id.hex(), rows) for trace_id, rows in traces.items()]
+
+
+def _probability(rows: list[_Row]) -> float:
+    """One for a trace: its spans carry the same, unless some came before sampling was turned on."""
+    given = [value for row in rows if (value := row.get("sampling_probability")) and 0 < value < 1]
+    return _short(min(given)) if given else 1.0
+
+
+def _short(value: float) -> float:
+    """A 32-bit float as people would write it: 0.1 and not 0.10000000149."""
+    return float(f"{value:.7g}")
 
 
 def summaries_of(spans: pa.Table) -> list[TraceSummary]:
@@ -108,6 +140,7 @@ def _summary(rows: list[_Row]) -> TraceSummary:
         span_count=len(rows),
         error_count=sum(row["status_code"] == STATUS_ERROR for row in rows),
         services=tuple(dict.fromkeys(row["service"] for row in rows)),
+        sampling_probability=_probability(rows),
     )
 
 

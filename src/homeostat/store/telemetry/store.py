@@ -16,7 +16,7 @@ import anyio.to_thread
 import pyarrow as pa
 
 from homeostat.core.config import StorageConfig
-from homeostat.core.errors import StoreCorruptError, StoreError
+from homeostat.core.errors import BadRequestError, StoreCorruptError, StoreError
 from homeostat.core.models import StorageStatus, Trace, TracePage, TraceQuery
 from homeostat.core.ports import Clock
 from homeostat.store.telemetry import disk
@@ -24,10 +24,19 @@ from homeostat.store.telemetry.catalogue import Catalogue
 from homeostat.store.telemetry.hot import HotBuffer, Sealed
 from homeostat.store.telemetry.maintenance import to_compact, to_delete
 from homeostat.store.telemetry.quarantine import is_passing
-from homeostat.store.telemetry.query import View, examples, examples_filter, find_trace, find_traces
+from homeostat.store.telemetry.query import (
+    examples,
+    examples_filter,
+    find_many,
+    find_trace,
+    operations_since,
+    services_since,
+)
 from homeostat.store.telemetry.rows import to_ns
 from homeostat.store.telemetry.schema import SPAN_SCHEMA
+from homeostat.store.telemetry.search import find_traces
 from homeostat.store.telemetry.segment import Segment, SegmentInfo, delete_segment, write_segment
+from homeostat.store.telemetry.sources import View
 from homeostat.store.telemetry.trouble import FAILING, FULL, Trouble, of_append, of_flush
 from homeostat.store.telemetry.wal import WriteAheadLog
 from homeostat.store.telemetry.wal_format import KIND_TRACES, Record
@@ -38,6 +47,7 @@ Answer = TypeVar("Answer")
 
 _READERS_MAX: Final = 2  # concurrent queries: they share two cores with everything else
 _RECENT_ROWS_MAX: Final = 500_000  # what a restart can fold within a second
+_TRACES_MAX: Final = 1_000  # read at once
 _VIEWS_MAX: Final = 3  # a query that loses a file to compaction looks again, this often
 
 
@@ -241,8 +251,22 @@ class EmbeddedTelemetryStore:
         return await self._ask(lambda view: find_trace(view, trace_id))
 
     async def search(self, query: TraceQuery) -> TracePage:
-        """Matching traces, newest first."""
-        return TracePage(traces=tuple(await self._ask(lambda view: find_traces(view, query))), next_cursor=None)
+        """Matching traces, newest first. Raises BadRequestError for a cursor that is none."""
+        return await self._ask(lambda view: find_traces(view, query))
+
+    async def traces(self, trace_ids: Sequence[str]) -> list[Trace]:
+        """Those of these traces that are stored. Raises BadRequestError for more than 1,000 ids."""
+        if len(trace_ids) > _TRACES_MAX:
+            raise BadRequestError(f"{len(trace_ids)} traces at once are too many. Ask for up to {_TRACES_MAX}.")
+        return await self._ask(lambda view: find_many(view, trace_ids))
+
+    async def services(self, since: datetime) -> list[str]:
+        """Services with a stored span since then, sorted."""
+        return await self._ask(lambda view: services_since(view, to_ns(since)))
+
+    async def operations(self, service: str, since: datetime) -> list[tuple[str, str]]:
+        """``(name, kind)`` of the stored spans of a service since then, sorted."""
+        return await self._ask(lambda view: operations_since(view, service, to_ns(since)))
 
     async def example_traces(
         self, service: str, since: datetime, *, errors: bool, operation: str | None = None, limit: int = 3
