@@ -408,6 +408,17 @@ class StateStore(IssueStore, IncidentStore, Journal, FlagStore, SettingStore, Do
         ...
 
 
+# -- notify -------------------------------------------------------------------------------------------------
+
+
+class AlertSink(Protocol):
+    """Takes alerts, to put them on the timeline and to send them on."""
+
+    async def alert(self, event: Event) -> None:
+        """An alert began, or (the same id, with ``ended_at``) it ended. Must not wait for the network."""
+        ...
+
+
 # -- live ---------------------------------------------------------------------------------------------------
 
 
