@@ -203,7 +203,14 @@ def _span_columns(span: pa.StructArray) -> dict[str, pa.Array]:
         "dropped_attributes": span.field("dropped_attributes_count"),
         "dropped_events": span.field("dropped_events_count"),
         "dropped_links": span.field("dropped_links_count"),
+        **unsampled(len(span)),
     }
+
+
+def unsampled(rows: int) -> dict[str, pa.Array]:
+    """The sampling columns of spans that nobody has sampled: each stands for itself."""
+    reasons = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), pa.array([""], pa.string()))
+    return {"sampling_probability": pa.array(np.ones(rows, dtype=np.float32)), "sampling_reason": reasons}
 
 
 def _events(events: pa.ListArray) -> pa.ListArray:

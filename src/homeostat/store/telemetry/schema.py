@@ -54,6 +54,8 @@ SPAN_SCHEMA: Final = pa.schema(
         ("dropped_attributes", pa.uint32()),
         ("dropped_events", pa.uint32()),
         ("dropped_links", pa.uint32()),
+        ("sampling_probability", pa.float32()),  # each such trace stands for 1 / probability
+        ("sampling_reason", WORD),  # the policy that kept the trace; empty: no sampling was on
     ]
 )
 
