@@ -11,6 +11,7 @@ from homeostat.core.errors import HomeostatError, StoreError, StoreFullError, Te
 from homeostat.observe.intake import OverloadedError
 
 GRPC_INVALID_ARGUMENT: Final = 3
+GRPC_DEADLINE_EXCEEDED: Final = 4
 GRPC_NOT_FOUND: Final = 5
 GRPC_RESOURCE_EXHAUSTED: Final = 8
 GRPC_UNIMPLEMENTED: Final = 12
