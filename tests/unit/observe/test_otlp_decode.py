@@ -1,6 +1,5 @@
 """OTLP bytes become columns: field by field as the official parser reads them, and nothing malformed gets through."""
 
-import base64
 import json
 import random
 
@@ -9,47 +8,12 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from homeostat.observe import decode as decode_module
+from homeostat.observe.decode import traces as decode_module
 from homeostat.observe.decode.traces import Outcome, decode
+from support.otlp_values import NANOS, SMALL, assert_same_attributes, key_values
 from support.spans import S, body, request
-
-KEYS = st.sampled_from(["a", "http.route", "ключ", ""])
-SMALL = st.integers(0, 2**32 - 1)
-NANOS = st.one_of(st.integers(0, 2**64 - 1), st.integers(1_700_000_000 * 10**9, 1_800_000_000 * 10**9))
-
-
-@st.composite
-def any_values(draw: st.DrawFn, depth: int = 2) -> AnyValue:
-    value = AnyValue()
-    kinds = ["string", "int", "double", "bool", "bytes", "unset", *(["array", "map"] if depth else [])]
-    match draw(st.sampled_from(kinds)):
-        case "string":
-            value.string_value = draw(st.text(max_size=12))
-        case "int":
-            value.int_value = draw(st.integers(-(2**63), 2**63 - 1))
-        case "double":
-            value.double_value = draw(st.sampled_from([0.0, 1.5, -2.25, 1e300]))
-        case "bool":
-            value.bool_value = draw(st.booleans())
-        case "bytes":
-            value.bytes_value = draw(st.binary(max_size=6))
-        case "array":
-            value.array_value.values.extend(draw(st.lists(any_values(depth - 1), max_size=3)))
-            value.array_value.SetInParent()
-        case "map":
-            value.kvlist_value.values.extend(draw(key_values(depth - 1)))
-            value.kvlist_value.SetInParent()
-        case _:
-            pass
-    return value
-
-
-def key_values(depth: int = 2) -> st.SearchStrategy[list[KeyValue]]:
-    one = st.builds(lambda key, value: KeyValue(key=key, value=value), KEYS, any_values(depth))
-    return st.lists(one, max_size=4, unique_by=lambda pair: pair.key)
 
 
 @st.composite
@@ -95,37 +59,6 @@ def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
     return built
 
 
-def _json(value: AnyValue) -> object:
-    match value.WhichOneof("value"):
-        case "array_value":
-            return [_json(item) for item in value.array_value.values]
-        case "kvlist_value":
-            return {pair.key: _json(pair.value) for pair in value.kvlist_value.values}
-        case "bytes_value":
-            return base64.b64encode(value.bytes_value).decode()
-        case None:
-            return None
-        case scalar:
-            return getattr(value, scalar)
-
-
-def _same_text(text: str, value: AnyValue) -> bool:
-    expected = _json(value)
-    match value.WhichOneof("value"):
-        case None:
-            return text == ""
-        case "string_value" | "bytes_value":
-            return text == expected
-        case _:
-            return json.loads(text) == expected
-
-
-def _assert_same_attributes(found: list[tuple[str, str]], expected: list[KeyValue]) -> None:
-    assert [key for key, _ in found] == [pair.key for pair in expected]
-    for (_, text), pair in zip(found, expected, strict=True):
-        assert _same_text(text, pair.value), (text, pair)
-
-
 @given(st.lists(requests(), min_size=1, max_size=3))
 @settings(max_examples=50, deadline=None)
 def test_every_field_is_read_as_the_official_parser_reads_it(built: list[ExportTraceServiceRequest]) -> None:
@@ -156,14 +89,14 @@ def test_every_field_is_read_as_the_official_parser_reads_it(built: list[ExportT
         assert row["flags"] == span.flags
         assert row["dropped_attributes"] == span.dropped_attributes_count
         assert (row["scope"], row["scope_version"]) == (scope_spans.scope.name, scope_spans.scope.version)
-        _assert_same_attributes(row["attributes"], list(span.attributes))
+        assert_same_attributes(row["attributes"], list(span.attributes))
         assert [event["name"] for event in row["events"]] == [event.name for event in span.events]
         for found, event in zip(row["events"], span.events, strict=True):
             assert found["time_ns"] == min(event.time_unix_nano, latest)
-            _assert_same_attributes(found["attributes"], list(event.attributes))
+            assert_same_attributes(found["attributes"], list(event.attributes))
         for found, link in zip(row["links"], span.links, strict=True):
             assert (found["trace_id"], found["span_id"]) == (link.trace_id, link.span_id)
-            _assert_same_attributes(found["attributes"], list(link.attributes))
+            assert_same_attributes(found["attributes"], list(link.attributes))
         named = [pair.value for pair in resource_spans.resource.attributes if pair.key == "service.name"]
         assert row["service"] == (named[-1].string_value if named and named[-1].string_value else "unknown_service")
         for pair in resource_spans.resource.attributes:

@@ -6,74 +6,26 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode.common import Decoded, Outcome, decode_groups, fixed, nanoseconds, objects, words
 from homeostat.observe.decode.schema import FULL, LEAN
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE, id_words
 
-_TIME_MAX = np.uint64(2**63 - 1)  # the year 2262
-_CALL_BYTES_MAX = 2 << 20  # ptars holds the interpreter lock: a call this size keeps the event loop waiting ~6 ms
+Rows = npt.NDArray[np.int64]
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one request."""
-
-    accepted: int = 0  # spans
-    rejected: int = 0  # spans
-    error: str | None = None  # the whole request is refused
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The spans of some requests, and one outcome for each request, in order."""
-
-    spans: pa.Table
-    outcomes: tuple[Outcome, ...]
+__all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
 
 
 def decode(requests: Sequence[bytes]) -> Decoded:
     """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
-    tables: list[pa.Table] = []
-    outcomes: list[Outcome] = []
-    for group in _groups(requests):
-        try:
-            table, group_outcomes = _decode_list(group)
-            tables.append(table)
-            outcomes += group_outcomes
-        except TelemetryRejectedError:
-            for request in group:
-                table, outcome = _decode_alone(request)
-                tables.append(table)
-                outcomes.append(outcome)
-    return Decoded(pa.concat_tables(tables) if tables else SPAN_SCHEMA.empty_table(), tuple(outcomes))
-
-
-def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
-    groups: list[list[bytes]] = []
-    size = 0
-    for request in requests:
-        if not groups or size + len(request) > _CALL_BYTES_MAX:
-            groups.append([])
-            size = 0
-        groups[-1].append(request)
-        size += len(request)
-    return groups
-
-
-def _decode_alone(request: bytes) -> tuple[pa.Table, Outcome]:
-    try:
-        table, outcomes = _decode_list([request])
-    except TelemetryRejectedError as error:
-        return SPAN_SCHEMA.empty_table(), Outcome(error=str(error))
-    return table, outcomes[0]
+    return decode_groups(requests, SPAN_SCHEMA, _decode_list)
 
 
 class _Choice:
@@ -138,8 +90,8 @@ def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Ou
     columns = {
         **ids,
         **_span_columns(span),
-        **_resource_columns(resources.field("resource").field("attributes"), resource_of_span),
-        **_scope_columns(scopes.field("scope"), scope_of_span),
+        **_resource_columns(resources.field("resource").field("attributes"), resource_of_span.to_numpy()),
+        **_scope_columns(scopes.field("scope"), scope_of_span.to_numpy()),
     }
     table = pa.Table.from_arrays([columns[name] for name in SPAN_SCHEMA.names], schema=SPAN_SCHEMA)
     received = np.bincount(request_of_span, minlength=requests)
@@ -152,9 +104,9 @@ def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Ou
 
 def _ids(span: pa.StructArray) -> tuple[npt.NDArray[np.bool_], dict[str, pa.Array]]:
     """Which spans have possible ids (16 and 8 bytes, not all zero; a parent of 8 bytes or none), and the columns."""
-    trace_sized, trace_id = _fixed(span.field("trace_id"), 16)
-    span_sized, span_id = _fixed(span.field("span_id"), 8)
-    parent_sized, parent_id = _fixed(span.field("parent_span_id"), 8)
+    trace_sized, trace_id = fixed(span.field("trace_id"), 16)
+    span_sized, span_id = fixed(span.field("span_id"), 8)
+    parent_sized, parent_id = fixed(span.field("parent_span_id"), 8)
     no_parent = pc.equal(pc.binary_length(span.field("parent_span_id")), 0).to_numpy(zero_copy_only=False)
     valid = trace_sized & span_sized & (parent_sized | no_parent)
     valid &= id_words(trace_id).any(axis=1) & id_words(span_id).any(axis=1)
@@ -164,19 +116,10 @@ def _ids(span: pa.StructArray) -> tuple[npt.NDArray[np.bool_], dict[str, pa.Arra
     return valid, {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_id}
 
 
-def _fixed(ids: pa.BinaryArray, width: int) -> tuple[npt.NDArray[np.bool_], pa.FixedSizeBinaryArray]:
-    """Which ids have the width, and the column at that width with zeros for those that do not."""
-    sized = pc.equal(pc.binary_length(ids), width)
-    mask = sized.to_numpy(zero_copy_only=False)
-    if not mask.all():
-        ids = pc.if_else(sized, ids, pa.scalar(bytes(width), pa.binary()))
-    return mask, pc.cast(ids, pa.binary(width))
-
-
 def _times(span: pa.StructArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Start and duration in ns. An end that is missing or before the start (skewed clocks) is a duration of 0."""
-    start = np.minimum(span.field("start_time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
-    end = np.minimum(span.field("end_time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
+    start = nanoseconds(span.field("start_time_unix_nano"))
+    end = nanoseconds(span.field("end_time_unix_nano"))
     return start, np.maximum(end - start, 0)
 
 
@@ -217,7 +160,7 @@ def _events(events: pa.ListArray) -> pa.ListArray:
     event = events.values
     if not len(event):
         return _empty_lists(len(events), EVENT)
-    time = np.minimum(event.field("time_unix_nano").to_numpy(), _TIME_MAX).astype(np.int64)
+    time = nanoseconds(event.field("time_unix_nano"))
     fields = [
         pa.array(time),
         event.field("name"),
@@ -246,31 +189,17 @@ def _links(links: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(links.offsets, pa.StructArray.from_arrays(fields, fields=list(LINK)))
 
 
-def _words(texts: list[str], row_of_span: pa.Array) -> pa.DictionaryArray:
-    """A dictionary column from one text per resource (or scope) and the resource of each span."""
-    code_of: dict[str, int] = {}
-    codes = np.fromiter((code_of.setdefault(text, len(code_of)) for text in texts), np.int32, len(texts))
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes[row_of_span.to_numpy()]), pa.array(list(code_of), pa.string())
-    )
+def _resource_columns(attributes: pa.ListArray, resource_of_span: Rows) -> dict[str, pa.Array]:
+    entries = objects(attributes)
+    services = [entry.get("service.name") or UNKNOWN_SERVICE for entry in entries]
+    texts = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+    return {"service": words(services, resource_of_span), "resource": words(texts, resource_of_span)}
 
 
-def _objects(attributes: pa.ListArray) -> list[dict[str, str]]:
-    """Each row's attributes; of a key that is given twice (which OTLP forbids) the last value counts."""
-    return [dict(pairs) for pairs in attribute_map(attributes).to_pylist()]
-
-
-def _resource_columns(attributes: pa.ListArray, resource_of_span: pa.Array) -> dict[str, pa.Array]:
-    objects = _objects(attributes)
-    services = [entry.get("service.name") or UNKNOWN_SERVICE for entry in objects]
-    texts = [json.dumps(entry, ensure_ascii=False) for entry in objects]
-    return {"service": _words(services, resource_of_span), "resource": _words(texts, resource_of_span)}
-
-
-def _scope_columns(scope: pa.StructArray, scope_of_span: pa.Array) -> dict[str, pa.Array]:
-    texts = [json.dumps(entry, ensure_ascii=False) for entry in _objects(scope.field("attributes"))]
+def _scope_columns(scope: pa.StructArray, scope_of_span: Rows) -> dict[str, pa.Array]:
+    texts = [json.dumps(entry, ensure_ascii=False) for entry in objects(scope.field("attributes"))]
     return {
-        "scope": _words(scope.field("name").to_pylist(), scope_of_span),
-        "scope_version": _words(scope.field("version").to_pylist(), scope_of_span),
-        "scope_attributes": _words(texts, scope_of_span),
+        "scope": words(scope.field("name").to_pylist(), scope_of_span),
+        "scope_version": words(scope.field("version").to_pylist(), scope_of_span),
+        "scope_attributes": words(texts, scope_of_span),
     }

@@ -20,7 +20,7 @@ _SCALARS = ("string_value", "int_value", "double_value", "bool_value")
 _NESTED = ("array_value", "kvlist_value", "bytes_value")
 
 
-def _plain(value: AnyValue) -> Json:
+def plain(value: AnyValue) -> Json:
     """One AnyValue as JSON has it. The parser has bounded the depth (100), so recursion is safe."""
     match value.WhichOneof("value"):
         case "string_value":
@@ -34,9 +34,9 @@ def _plain(value: AnyValue) -> Json:
         case "bytes_value":
             return base64.b64encode(value.bytes_value).decode("ascii")
         case "array_value":
-            return [_plain(item) for item in value.array_value.values]
+            return [plain(item) for item in value.array_value.values]
         case "kvlist_value":
-            return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+            return {pair.key: plain(pair.value) for pair in value.kvlist_value.values}
         case _:
             return None
 
@@ -44,9 +44,9 @@ def _plain(value: AnyValue) -> Json:
 def _nested_text(array: bytes | None, kvlist: bytes | None, raw: bytes | None) -> str:
     try:
         if array is not None:
-            return json.dumps([_plain(item) for item in ArrayValue.FromString(array).values])
+            return json.dumps([plain(item) for item in ArrayValue.FromString(array).values])
         if kvlist is not None:
-            return json.dumps({pair.key: _plain(pair.value) for pair in KeyValueList.FromString(kvlist).values})
+            return json.dumps({pair.key: plain(pair.value) for pair in KeyValueList.FromString(kvlist).values})
     except DecodeError as error:
         raise TelemetryRejectedError(
             f"An attribute holds an array or map that is not valid protobuf: {error}"

@@ -1,0 +1,141 @@
+"""What the three decoders (``traces``, ``metrics``, ``logs``) share: outcomes, groups of requests, columns."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode.values import attribute_map
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import UNKNOWN_SERVICE
+
+TIME_MAX: Final = np.uint64(2**63 - 1)  # the year 2262
+CALL_BYTES_MAX: Final = (
+    2 << 20
+)  # ptars holds the interpreter lock: a call this size keeps the event loop waiting ~6 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request."""
+
+    accepted: int = 0  # spans, metric points or log records
+    rejected: int = 0  # of the same
+    error: str | None = None  # the whole request is refused
+    mended: int = 0  # of the accepted: kept without an id that has the wrong length
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rows of some requests, and one outcome for each request, in order."""
+
+    table: pa.Table
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def spans(self) -> pa.Table:
+        """The table, by the name it has where only traces are decoded."""
+        return self.table
+
+
+Rows = tuple[pa.Table, list[Outcome]]
+
+DecodeList = Callable[[list[bytes]], Rows]
+"""Decodes requests together. Raises TelemetryRejectedError when one of them is malformed."""
+
+
+def decode_groups(requests: Sequence[bytes], schema: pa.Schema, decode_list: DecodeList) -> Decoded:
+    """Decode in groups of a bounded size. A bad request spoils none of the others."""
+    tables: list[pa.Table] = []
+    outcomes: list[Outcome] = []
+    for group in _groups(requests):
+        try:
+            table, group_outcomes = decode_list(group)
+            tables.append(table)
+            outcomes += group_outcomes
+        except TelemetryRejectedError:
+            for request in group:
+                table, outcome = _decode_alone(request, schema, decode_list)
+                tables.append(table)
+                outcomes.append(outcome)
+    return Decoded(pa.concat_tables(tables) if tables else schema.empty_table(), tuple(outcomes))
+
+
+def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
+    groups: list[list[bytes]] = []
+    size = 0
+    for request in requests:
+        if not groups or size + len(request) > CALL_BYTES_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append(request)
+        size += len(request)
+    return groups
+
+
+def _decode_alone(request: bytes, schema: pa.Schema, decode_list: DecodeList) -> tuple[pa.Table, Outcome]:
+    try:
+        table, outcomes = decode_list([request])
+    except TelemetryRejectedError as error:
+        return schema.empty_table(), Outcome(error=str(error))
+    return table, outcomes[0]
+
+
+def fixed(ids: pa.BinaryArray, width: int) -> tuple[npt.NDArray[np.bool_], pa.FixedSizeBinaryArray]:
+    """Which ids have the width, and the column at that width with zeros for those that do not."""
+    sized = pc.equal(pc.binary_length(ids), width)
+    mask = sized.to_numpy(zero_copy_only=False)
+    if not mask.all():
+        ids = pc.if_else(sized, ids, pa.scalar(bytes(width), pa.binary()))
+    return mask, pc.cast(ids, pa.binary(width))
+
+
+def nanoseconds(times: pa.Array) -> npt.NDArray[np.int64]:
+    """A column of fixed64 times as int64; what lies behind the year 2262 lies in it."""
+    return np.minimum(times.to_numpy(), TIME_MAX).astype(np.int64)
+
+
+def words(texts: list[str], row_of: npt.NDArray[np.int64]) -> pa.DictionaryArray:
+    """A dictionary column from one text per resource (or scope) and the resource of each row."""
+    code_of: dict[str, int] = {}
+    codes = np.fromiter((code_of.setdefault(text, len(code_of)) for text in texts), np.int32, len(texts))
+    return pa.DictionaryArray.from_arrays(pa.array(codes[row_of]), pa.array(list(code_of), pa.string()))
+
+
+def objects(attributes: pa.ListArray) -> list[dict[str, str]]:
+    """Each row's attributes; of a key that is given twice (which OTLP forbids) the last value counts."""
+    return [dict(pairs) for pairs in attribute_map(attributes).to_pylist()]
+
+
+def json_object(entry: dict[str, str]) -> str:
+    """An object as text, keys sorted: equal objects have equal texts."""
+    return json.dumps(entry, ensure_ascii=False, sort_keys=True)
+
+
+def resource_columns(resource: pa.StructArray, resource_of: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+    """``service`` and ``resource`` of metric points and log records."""
+    entries = objects(resource.field("attributes"))
+    services = [entry.get("service.name") or UNKNOWN_SERVICE for entry in entries]
+    return {
+        "service": words(services, resource_of),
+        "resource": words([json_object(entry) for entry in entries], resource_of),
+    }
+
+
+def scope_columns(scope: pa.StructArray, scope_of: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+    """``scope``, ``scope_version`` and ``scope_attributes`` of metric points and log records."""
+    texts = [json_object(entry) for entry in objects(scope.field("attributes"))]
+    return {
+        "scope": words(_texts(scope.field("name")), scope_of),
+        "scope_version": words(_texts(scope.field("version")), scope_of),
+        "scope_attributes": words(texts, scope_of),
+    }
+
+
+def _texts(column: pa.StringArray) -> list[str]:
+    return [text or "" for text in column.to_pylist()]

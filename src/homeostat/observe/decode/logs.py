@@ -1,0 +1,108 @@
+"""OTLP log requests -> the flat columns of ``store.telemetry.log_schema``, one row per record.
+
+Called by the intake of logs, for what arrives and for what its log replays. A record is never dropped: an id of
+the wrong length or of zeros is left out (and counted), a time that is not said is the time it was observed.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from homeostat.core.errors import TelemetryRejectedError
+from homeostat.core.ports import Clock
+from homeostat.observe.decode.common import (
+    Decoded,
+    Outcome,
+    decode_groups,
+    fixed,
+    nanoseconds,
+    resource_columns,
+    scope_columns,
+)
+from homeostat.observe.decode.flat import handler
+from homeostat.observe.decode.values import attribute_map, value_text
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.log_schema import LOG_SCHEMA
+from homeostat.store.telemetry.schema import id_words
+
+_HANDLER: Final = handler(ExportLogsServiceRequest, "homeostat_logs")
+_SEVERITY_MAX: Final = 24
+
+Mask = npt.NDArray[np.bool_]
+
+
+def decode_logs(requests: Sequence[bytes], *, now_ns: int = 0) -> Decoded:
+    """Decode serialized ``ExportLogsServiceRequest`` messages. A bad one spoils none of the others.
+
+    ``now_ns`` (Unix time) is given to records that say neither when they happened nor when they were observed.
+    """
+    return decode_groups(requests, LOG_SCHEMA, partial(_decode_list, now_ns))
+
+
+def logs_decoder(clock: Clock) -> Callable[[Sequence[bytes]], Decoded]:
+    """``decode_logs`` with the clock's time for records without any."""
+    return lambda requests: decode_logs(requests, now_ns=int(clock.now().timestamp() * 1e9))
+
+
+def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
+    try:
+        of_request = _HANDLER.list_to_record_batch(requests).column("resource_logs")
+    except ValueError as error:
+        raise TelemetryRejectedError(f"The body is not an ExportLogsServiceRequest: {error}") from error
+    resources = of_request.flatten()
+    of_resource = resources.field("scope_logs")
+    scopes = of_resource.flatten()
+    of_scope = scopes.field("log_records")
+    record = of_scope.flatten()
+    if not len(record):
+        return LOG_SCHEMA.empty_table(), [Outcome()] * len(requests)
+    scope_of = pc.list_parent_indices(of_scope).to_numpy()
+    resource_of = pc.list_parent_indices(of_resource).to_numpy()[scope_of]
+    request_of = pc.list_parent_indices(of_request).to_numpy()[resource_of]
+    trace_mended, trace_id = _id(record.field("trace_id"), 16)
+    span_mended, span_id = _id(record.field("span_id"), 8)
+    columns = {
+        "trace_id": trace_id,
+        "span_id": span_id,
+        **_record_columns(record, now_ns),
+        **resource_columns(resources.field("resource"), resource_of),
+        **scope_columns(scopes.field("scope"), scope_of),
+    }
+    table = pa.Table.from_arrays([columns[name] for name in LOG_SCHEMA.names], schema=LOG_SCHEMA)
+    accepted = np.bincount(request_of, minlength=len(requests))
+    mended = np.bincount(request_of[trace_mended | span_mended], minlength=len(requests))
+    return table, [Outcome(int(a), mended=int(m)) for a, m in zip(accepted, mended, strict=True)]
+
+
+def _id(ids: pa.BinaryArray, width: int) -> tuple[Mask, pa.FixedSizeBinaryArray]:
+    """Which ids were given with a wrong length, and the column; null for those and for none (no bytes, or zeros)."""
+    sized, column = fixed(ids, width)
+    present = id_words(column).any(axis=1)
+    given = pc.not_equal(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)
+    if not present.all():
+        column = pc.if_else(pa.array(present), column, pa.scalar(None, pa.binary(width)))
+    return given & ~sized, column
+
+
+def _record_columns(record: pa.StructArray, now_ns: int) -> dict[str, pa.Array]:
+    observed = nanoseconds(record.field("observed_time_unix_nano"))
+    happened = nanoseconds(record.field("time_unix_nano"))
+    observed = np.where(observed == 0, np.where(happened == 0, now_ns, happened), observed)
+    severity = record.field("severity_number").to_numpy()
+    in_range = (severity >= 0) & (severity <= _SEVERITY_MAX)
+    return {
+        "time_ns": pa.array(np.where(happened == 0, observed, happened)),
+        "observed_ns": pa.array(observed),
+        "flags": record.field("flags"),
+        "severity": pa.array(np.where(in_range, severity, 0).astype(np.int8)),
+        "severity_text": pc.dictionary_encode(record.field("severity_text")),
+        "event_name": pc.dictionary_encode(record.field("event_name")),
+        "body": value_text(record.field("body")),
+        "attributes": attribute_map(record.field("attributes")),
+        "dropped_attributes": record.field("dropped_attributes_count"),
+    }
