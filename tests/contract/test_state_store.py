@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from homeostat.core.errors import StoreError
+from homeostat.core.events import Event, EventType
 from homeostat.core.models import (
     EffectClass,
     Evidence,
@@ -26,12 +27,19 @@ from homeostat.core.models import (
     TimelineKind,
 )
 from homeostat.core.ports import StateStore
+from homeostat.core.records import RecordCounts
 from homeostat.runtime import SystemClock
 from homeostat.store.state import open_state
+from support.memory_state import MemoryState
 
 Opener = Callable[[Path], AbstractAsyncContextManager[StateStore]]
 
-STORES: dict[str, Opener] = {"sqlite": lambda path: open_state(path / "state.db", SystemClock()).opened()}
+_in_memory: dict[Path, MemoryState] = {}
+
+STORES: dict[str, Opener] = {
+    "sqlite": lambda path: open_state(path / "state.db", SystemClock()).opened(),
+    "memory": lambda path: _in_memory.setdefault(path, MemoryState()).opened(),
+}
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -111,6 +119,20 @@ def a_change(
         new_value=value,
         reason="a test",
         triggered_by=by,
+    )
+
+
+def an_event(number: int, type: EventType = EventType.ALERT, *, ended: float | None = None) -> Event:
+    return Event(
+        id=f"event-{number:03}",
+        time=at(number),
+        ended_at=None if ended is None else at(ended),
+        type=type,
+        title='ä \x00 " €',
+        source="test",
+        fingerprint=f"f{number}",
+        services=("payment", "checkout"),
+        data={"value": 0.5, "flag": True, "nothing": None},
     )
 
 
@@ -349,6 +371,89 @@ class TestSettings:
         await store.put_setting("mode", '"auto"')
         await store.put_setting("mode", '"observe"')
         assert await store.get_setting("mode") == '"observe"'
+
+
+class TestDocuments:
+    async def test_a_document_is_kept_by_kind_and_id(self, store: StateStore) -> None:
+        assert await store.documents("slo") == {}
+        await store.put_document("slo", "b", '{"v": 1}')
+        await store.put_document("slo", "a", "{}")
+        await store.put_document("window", "a", '"other"')
+        await store.put_document("slo", "b", '{"v": 2}')
+        found = await store.documents("slo")
+        assert list(found.items()) == [("b", '{"v": 2}'), ("a", "{}")]
+        assert await store.documents("window") == {"a": '"other"'}
+
+    async def test_deleting_says_whether_there_was_one(self, store: StateStore) -> None:
+        await store.put_document("slo", "a", "{}")
+        await store.put_document("window", "a", "{}")
+        assert await store.delete_document("slo", "a") is True
+        assert await store.delete_document("slo", "a") is False
+        assert await store.documents("slo") == {}
+        assert await store.documents("window") == {"a": "{}"}
+
+    async def test_retention_leaves_documents_alone(self, store: StateStore) -> None:
+        await store.put_document("slo", "a", "{}")
+        assert await store.forget(at(10_000_000)) == 0
+        assert await store.documents("slo") == {"a": "{}"}
+
+
+class TestEvents:
+    async def test_an_event_is_read_back_field_by_field_and_replaced_by_its_id(self, store: StateStore) -> None:
+        await store.save_event(an_event(1))
+        assert await store.events(since=at(0)) == [an_event(1)]
+        await store.save_event(an_event(1, ended=5))
+        assert await store.events(since=at(0)) == [an_event(1, ended=5)]
+
+    async def test_events_come_newest_first_by_type_and_limit(self, store: StateStore) -> None:
+        for number in (2, 1, 3):
+            await store.save_event(an_event(number, EventType.ANOMALY if number == 2 else EventType.ALERT))
+        assert [event.id for event in await store.events(since=at(0))] == ["event-003", "event-002", "event-001"]
+        assert [event.id for event in await store.events(since=at(0), limit=1)] == ["event-003"]
+        assert [event.id for event in await store.events(since=at(0), type=EventType.ANOMALY)] == ["event-002"]
+
+    async def test_what_lasted_into_the_time_is_in_it(self, store: StateStore) -> None:
+        await store.save_event(an_event(1))  # lasts still
+        await store.save_event(an_event(2, ended=10))
+        await store.save_event(an_event(3, ended=9))
+        await store.save_event(an_event(4, EventType.DEPLOYMENT))  # a moment
+        await store.save_event(an_event(10))
+        await store.save_event(an_event(11))
+        found = await store.events(since=at(10), until=at(10))
+        assert [event.id for event in found] == ["event-010", "event-002", "event-001"]
+        assert "event-004" in {event.id for event in await store.events(since=at(4), until=at(4))}
+
+    async def test_events_that_are_over_are_forgotten_and_those_that_last_stay(self, store: StateStore) -> None:
+        await store.save_event(an_event(1))
+        await store.save_event(an_event(2, ended=3))
+        await store.save_event(an_event(3, ended=30))
+        await store.save_event(an_event(4, EventType.DEPLOYMENT))
+        assert await store.forget(at(10)) == 2
+        assert [event.id for event in await store.events(since=at(0))] == ["event-003", "event-001"]
+
+
+class TestCounts:
+    async def test_an_empty_store_counts_nothing(self, store: StateStore) -> None:
+        assert await store.counts() == RecordCounts()
+
+    async def test_what_is_on_record_is_counted(self, store: StateStore) -> None:
+        await store.save_issue(an_issue(1))
+        await store.save_issue(an_issue(2, status=IssueStatus.CLOSED))
+        await store.save_incident(an_incident(1, status=IncidentStatus.ESCALATED))
+        await store.add_timeline(an_entry(1).model_copy(update={"kind": TimelineKind.ESCALATED}))
+        await store.add_timeline(an_entry(2).model_copy(update={"kind": TimelineKind.PLANNED}))
+        done = a_run(1, RunStatus.VERIFIED).model_copy(update={"intent_at": at(1), "finished_at": at(3.5)})
+        await store.append(done)
+        await store.append(a_run(2, RunStatus.AWAITING_APPROVAL))
+        assert await store.counts() == RecordCounts(
+            issues_total=2,
+            issues_open=1,
+            plans_total=1,
+            runs_by_status={RunStatus.VERIFIED: 1, RunStatus.AWAITING_APPROVAL: 1},
+            runs_begun=1,
+            verified_durations_s=(2.5,),
+            escalated=1,
+        )
 
 
 class TestRetention:

@@ -44,6 +44,13 @@ class Event(Model):
     data: dict[str, Scalar] = Field(default_factory=dict)
 
 
+def over_at(event: Event) -> datetime | None:
+    """When the event was over; None while it lasts. A deployment is a moment: it is over when it happens."""
+    if event.type is EventType.DEPLOYMENT:
+        return event.ended_at or event.time
+    return event.ended_at
+
+
 class MaintenanceWindow(Model):
     """A time in which trouble of some services is expected: nobody is alerted and nothing is healed by itself."""
 

@@ -373,7 +373,9 @@ class EventStore(Protocol):
         type: EventType | None = None,
         limit: int = 1_000,
     ) -> list[Event]:
-        """Events that began or lasted in that time, newest first."""
+        """Events that began or lasted in that time, both ends included, newest first. A deployment is a moment;
+        anything else without an end lasts.
+        """
         ...
 
 
@@ -395,8 +397,8 @@ class StateStore(IssueStore, IncidentStore, Journal, FlagStore, SettingStore, Do
         ...
 
     async def forget(self, before: datetime) -> int:
-        """Delete what began and ended before: issues, incidents with their plans, runs, timeline entries and flag
-        changes; returns how many.
+        """Delete what began and ended before: issues, incidents with their plans, runs, timeline entries, flag
+        changes and events; returns how many. Documents stay: they are people's.
 
         What is not over stays: open issues and incidents, runs without an end or in doubt, runs that wait to be
         re-armed while their incident is open or younger. So does the newest change of each flag.

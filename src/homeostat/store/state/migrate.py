@@ -15,7 +15,7 @@ from homeostat.store.state.schema import metadata
 
 logger = logging.getLogger(__name__)
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision in ``migrations/versions``, oldest first. A test holds the two together."""
 
 VERSION_TABLE = "alembic_version"

@@ -5,7 +5,7 @@ added to a model therefore needs no migration. Times are microseconds since the 
 keep what a ``datetime`` holds.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 metadata = MetaData()
 
@@ -103,3 +103,27 @@ settings = Table(
     Column("key", String, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("kind", "id", name="documents_by_kind"),
+)
+"""Definitions that people make. They are theirs: retention leaves them alone."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("last_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("events_by_time", "time"),
+    Index("events_by_last", "last_at"),
+)
+"""Events around the system. ``last_at``: when it was over (a deployment at once); NULL while it lasts."""

@@ -14,10 +14,11 @@ from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
-from sqlalchemy import Connection, Engine, Select, create_engine, event, select
+from sqlalchemy import Connection, Engine, Select, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from homeostat.core.errors import StoreError
+from homeostat.core.events import Event, EventType
 from homeostat.core.models import (
     FlagChange,
     Incident,
@@ -256,6 +257,48 @@ class SqliteStateStore:
         """Store a JSON text under ``key``."""
         await self._write(Write(((statements.PUT_SETTING, {"key": key, "value": value}),)))
 
+    # -- documents and events ---------------------------------------------------------------------------------
+
+    async def put_document(self, kind: str, document_id: str, body: str) -> None:
+        """Store a JSON text under kind and id; one that is there is replaced and keeps its place."""
+        await self._write(Write(((statements.PUT_DOCUMENT, {"kind": kind, "id": document_id, "body": body}),)))
+
+    async def documents(self, kind: str) -> dict[str, str]:
+        """Every document of a kind, by id, oldest first."""
+        table = schema.documents.c
+        query = select(table.id, table.body).where(table.kind == kind).order_by(table.seq)
+        return await self._read(lambda connection: {str(key): str(body) for key, body in connection.execute(query)})
+
+    async def delete_document(self, kind: str, document_id: str) -> bool:
+        """False: there was none."""
+        deleted: list[int] = []
+        await self._write(Write(call=partial(_delete_document, kind, document_id, deleted)))
+        return any(deleted)
+
+    async def save_event(self, event: Event) -> None:
+        """Store the event as it is now; one with the same id is replaced."""
+        await self._write(Write(((statements.SAVE_EVENT, statements.event_row(event)),)))
+
+    async def events(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        type: EventType | None = None,
+        limit: int = 1_000,
+    ) -> list[Event]:
+        """Events that began at or before ``until`` and were not over before ``since``, newest first."""
+        table = schema.events.c
+        lasted = or_(table.last_at.is_(None), table.last_at >= micros(since))
+        query = select(table.body).where(lasted).order_by(table.time.desc(), table.id.desc()).limit(limit)
+        if until is not None:
+            query = query.where(table.time <= micros(until))
+        if type is not None:
+            query = query.where(table.type == type.value)
+        return await self._many(Event, query)
+
+    # -- all of it --------------------------------------------------------------------------------------------
+
     async def forget(self, before: datetime) -> int:
         """Delete what began before and is over, a little at a time; returns how many records went.
 
@@ -349,6 +392,11 @@ def _prepare(max_mib: int | None, raw: Any, _record: object) -> None:  # SQLAlch
 
 def _forget_some(before: datetime, count: list[int], connection: Connection) -> None:
     count[:] = [statements.forget_some(connection, before)]
+
+
+def _delete_document(kind: str, document_id: str, count: list[int], connection: Connection) -> None:
+    deleted = connection.execute(statements.DELETE_DOCUMENT, {"of_kind": kind, "with_id": document_id})
+    count[:] = [deleted.rowcount]
 
 
 def _record_flag_change(change: FlagChange, connection: Connection) -> None:

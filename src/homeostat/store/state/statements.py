@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
+from homeostat.core.events import Event, over_at
 from homeostat.core.models import (
     AUTOMATIC,
     TERMINAL_RUN_STATUSES,
@@ -194,6 +195,7 @@ _over = (
         schema.flag_changes.c.seq,
         and_(schema.flag_changes.c.time < _before, schema.flag_changes.c.seq.not_in(_latest_changes)),
     ),
+    (schema.events, schema.events.c.id, schema.events.c.last_at < _before),
 )
 _FORGET = tuple(delete(table).where(key.in_(select(key).where(over).limit(FORGET_MAX))) for table, key, over in _over)
 _runs = schema.runs.c
@@ -259,3 +261,31 @@ def record_flag_change(connection: Connection, change: FlagChange) -> None:
     else:
         row = {"flag": change.flag, "value": change.new_value, "armed": change.new_value}
         connection.execute(_SET_BY_PERSON, row)
+
+
+# -- documents and events -----------------------------------------------------------------------------------
+
+_new_document = insert(schema.documents)
+PUT_DOCUMENT = _new_document.on_conflict_do_update(
+    index_elements=["kind", "id"], set_={"body": _new_document.excluded.body}
+)
+DELETE_DOCUMENT = delete(schema.documents).where(
+    schema.documents.c.kind == bindparam("of_kind"), schema.documents.c.id == bindparam("with_id")
+)
+
+_new_event = insert(schema.events)
+SAVE_EVENT = _new_event.on_conflict_do_update(
+    index_elements=["id"], set_={name: _new_event.excluded[name] for name in ("type", "time", "last_at", "body")}
+)
+
+
+def event_row(event: Event) -> Row:
+    """Row of ``events``."""
+    over = over_at(event)
+    return {
+        "id": event.id,
+        "type": event.type.value,
+        "time": micros(event.time),
+        "last_at": None if over is None else micros(over),
+        "body": event.model_dump_json(),
+    }

@@ -88,7 +88,8 @@ class TestSchema:
 
     def test_every_table_is_in_the_metadata_once(self) -> None:
         assert set(metadata.tables) == {
-            *("issues", "incidents", "timeline", "run_events", "runs", "flag_values", "flag_changes", "settings")
+            *("issues", "incidents", "timeline", "run_events", "runs", "flag_values", "flag_changes", "settings"),
+            *("documents", "events"),
         }
 
 
