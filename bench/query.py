@@ -47,7 +47,8 @@ def _fill(store: EmbeddedTelemetryStore, end: datetime, rounds: int) -> list[str
             if at == 0:
                 known += [trace_id.hex() for trace_id in spans["trace_id"][:40:20].to_pylist()]
             store.add(spans, store.append(group))
-            if store.sealed_count:
+            if store.is_due:
+                store.seal()
                 store.flush()
     store.seal()
     store.flush()

@@ -1,4 +1,4 @@
-"""What has come in, counted. Written by the intake thread and the receivers, read by the API through the pipeline."""
+"""What has come in, counted. Written by intake threads and receivers, read by the API through the pipeline."""
 
 import threading
 from collections import Counter, deque
@@ -11,6 +11,7 @@ from homeostat.observe.decode.traces import Outcome
 
 _RATE_S: Final = 10.0
 _POINTS_MAX: Final = 4096
+_INVALID: Final = {"traces": "invalid_span", "metrics": "invalid_point", "logs": "invalid_log_record"}
 
 
 class Counters:
@@ -20,24 +21,25 @@ class Counters:
         self._clock = clock
         self._lock = threading.Lock()
         self._requests = 0
-        self._spans = 0
+        self._rows: Counter[str] = Counter()  # by lane
         self._refused: Counter[str] = Counter()
         self._started = clock.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=_POINTS_MAX)  # (monotonic, spans)
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Count acknowledged requests, and spans that can't be. Whole requests that are refused: ``refuse``."""
+    def add(self, outcomes: Iterable[Outcome], lane: str) -> None:
+        """Count acknowledged requests, and rows that can't be. Whole requests that are refused: ``refuse``."""
         with self._lock:
-            spans = 0
+            rows = 0
             for outcome in outcomes:
                 if outcome.error is not None:
                     continue
                 self._requests += 1
-                spans += outcome.accepted
+                rows += outcome.accepted
                 if outcome.rejected:
-                    self._refused["invalid_span"] += outcome.rejected
-            self._spans += spans
-            self._recent.append((self._clock.monotonic(), spans))
+                    self._refused[_INVALID[lane]] += outcome.rejected
+            self._rows[lane] += rows
+            if lane == "traces":
+                self._recent.append((self._clock.monotonic(), rows))
 
     def refuse(self, reason: str, count: int = 1) -> None:
         """Count a request that was refused as a whole (or, where the reason says so, single spans)."""
@@ -53,7 +55,9 @@ class Counters:
             spans = sum(count for _, count in self._recent)
             return IngestCounters(
                 requests=self._requests,
-                spans_received=self._spans,
+                spans_received=self._rows["traces"],
+                metric_points_received=self._rows["metrics"],
+                log_records_received=self._rows["logs"],
                 spans_stored=stored,
                 spans_per_s=spans / _RATE_S if now - self._started >= _RATE_S else None,
                 refused=dict(self._refused),

@@ -1,8 +1,8 @@
-"""The one thread that takes telemetry in: decode, validate, log, acknowledge, fold, make visible.
+"""The thread that takes one signal in: decode, validate, log, keep, acknowledge, count. Three of them run.
 
 Receivers ``submit`` from the event loop. Whatever waits when the thread is free is one group: decoded together,
 written with one fsync, acknowledged together. The queue is bounded in requests and in bytes; a sender that
-meets a full one is told to come back.
+meets a full one is told to come back. What is done with the rows beyond storing them is the lane's ``Keeper``.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from itertools import groupby, islice
+from typing import Any, Final
 
 import pyarrow as pa
 
 from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejectedError
 from homeostat.observe.counters import Counters
-from homeostat.observe.decode.traces import Outcome, decode
-from homeostat.observe.red import Red
-from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from homeostat.observe.decode.traces import Outcome
+from homeostat.observe.keeper import Group, Keeper
+from homeostat.store.telemetry.lane import Lane
 from homeostat.store.telemetry.wal_format import Record
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _QUEUE_BYTES_MAX: Final = 64 << 20
 _QUEUE_REQUESTS_MAX: Final = 4096
 _GATHER_S: Final = 0.008  # how long the first of a group waits for others: a group of one costs half as much again
 _GATHER_BYTES: Final = 1 << 20  # unless so much is there already
-_LOOK_S: Final = 0.5  # how often an idle thread looks whether hot spans have grown old
+_LOOK_S: Final = 0.5  # how often an idle thread looks whether hot rows have grown old
 _ROOM_WAIT_S: Final = 5.0  # how long senders wait for segments to be written before they are sent away
 _REPLAY_GROUP: Final = 64
 
@@ -44,8 +44,20 @@ class OverloadedError(HomeostatError):
 class Receipt:
     """What an acknowledged request brought."""
 
-    accepted: int  # spans
-    rejected: int  # spans that can't be: an id of the wrong length or all zeros
+    accepted: int  # rows: spans, metric points or log records
+    rejected: int  # rows that can't be, e.g. spans with an id of the wrong length or all zeros
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a lane's decoder makes of some requests: the rows of all, and one outcome for each, in order."""
+
+    rows: pa.Table
+    outcomes: Sequence[Outcome]
+
+
+Decode = Callable[[Sequence[bytes]], Batch]
+"""Never raises for a bad request: its outcome says so, and it spoils none of the others."""
 
 
 @dataclass(slots=True)
@@ -62,19 +74,21 @@ class Intake:
     """``run`` is the thread's body; ``submit`` is for coroutines; ``stop`` makes ``run`` return when all is done."""
 
     def __init__(
-        self, store: EmbeddedTelemetryStore, red: Red, counters: Counters, on_sealed: Callable[[], None]
+        self, lane: Lane[Any], decode: Decode, keeper: Keeper, counters: Counters, on_sealed: Callable[[], None]
     ) -> None:
-        self._store = store
-        self._red = red
+        self._lane = lane
+        self._decode = decode
+        self._keeper = keeper
         self._counters = counters
         self._on_sealed = on_sealed
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
         self._stopping = False
         self._changed = threading.Condition()
+        lane.on_seal = keeper.on_seal
 
     async def submit(self, payload: bytes) -> Receipt:
-        """Hand over one serialized ExportTraceServiceRequest; returns when it is durable.
+        """Hand over one serialized OTLP request; returns when it is durable.
 
         Raises TelemetryRejectedError (malformed), OverloadedError, StoreFullError or StoreError (retry later).
         """
@@ -96,56 +110,82 @@ class Intake:
             self._stopping = True
             self._changed.notify()
 
+    # -- the start --------------------------------------------------------------------------------------------
+
     def replay(self) -> None:
-        """At the start: make visible what the log holds and no segment does.
+        """Make visible what the log holds and no segment does.
 
         A record that can't be taken in any more is kept aside in a file: it was acknowledged, and must neither be
         lost nor stop every start. Raises StoreError when there is no room even for that.
         """
-        log = self._store.replay()
-        while records := list(islice(log, _REPLAY_GROUP)):
-            if not self._replayed(records):
-                for record in records:
-                    if not self._replayed([record]):
-                        self._store.keep_aside(record, "the log above says why")
-                        self._counters.refuse("replay")
-            self._on_sealed()
+        log = groupby(self._lane.replay(), lambda record: record.seq <= self._lane.checkpoint)
+        for settled, part in log:
+            while records := list(islice(part, _REPLAY_GROUP)):
+                self._replay_group(records, settled=settled)
+                self._seal_if_due()
 
-    def _replayed(self, records: Sequence[Record]) -> bool:
+    def _replay_group(self, records: Sequence[Record], *, settled: bool) -> None:
+        if self._replayed(records, settled=settled):
+            return
+        for record in records:
+            if not self._replayed([record], settled=settled):
+                self._lane.keep_aside(record, "the log above says why")
+                self._counters.refuse("replay")
+
+    def _replayed(self, records: Sequence[Record], *, settled: bool) -> bool:
         """Take records in; False, with the reason logged, when an error that nobody foresaw comes out of them."""
         try:
-            decoded = decode([record.payload for record in records])
-            for record, outcome in zip(records, decoded.outcomes, strict=True):
-                if outcome.error is not None:
-                    self._store.keep_aside(record, outcome.error)
+            batch = self._decode([record.payload for record in records])
+            for record, outcome in zip(records, batch.outcomes, strict=True):
+                if outcome.error is not None and not settled:
+                    self._lane.keep_aside(record, outcome.error)
                     self._counters.refuse("replay")
-            self._store.add(decoded.spans, records[-1].seq)
+            group = Group(batch.rows, records[0].seq, records[-1].seq, settled=settled)
+            self._lane.add(self._keeper.keep(group), group.last_seq)
         except HomeostatError:
             raise
         except Exception:  # the record would raise again at each start
             logger.exception("%d records of the log could not be taken in", len(records))
             return False
-        self.fold(decoded.spans)
+        if not settled:
+            self.count(batch.rows)
         return True
 
-    def fold(self, spans: pa.Table) -> None:
-        """Count spans. They are stored and stay so, whatever goes wrong here: one batch must not end the process."""
+    def count(self, rows: pa.Table) -> None:
+        """Count rows. They are stored and stay so, whatever goes wrong here: one batch must not end the process."""
         try:
-            self._red.fold(spans)
+            self._keeper.count(rows)
         except Exception:
-            logger.exception("%d spans are stored, but missing from rates and topology", spans.num_rows)
-            self._counters.refuse("uncounted_span", spans.num_rows)
+            logger.exception("%d rows are stored, but missing from rates and topology", rows.num_rows)
+            self._counters.refuse("uncounted_span", rows.num_rows)
+
+    # -- the thread -------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """The thread's body."""
         while (group := self._take()) is not None:
             if group:
                 self._answer(self._process(group))
-            if self._store.is_stale:
-                self._store.seal()
-            self._on_sealed()
-        self._store.seal()
+            self._release(final=False)
+            self._seal_if_due()
+        self._release(final=True)
+        self._lane.seal()
         self._on_sealed()
+
+    def _seal_if_due(self) -> None:
+        """After everything was counted: what is remembered at a checkpoint must cover all that it covers."""
+        if self._lane.is_due:
+            self._lane.seal()
+        self._on_sealed()
+
+    def _release(self, *, final: bool) -> None:
+        """What the keeper held back and lets go of now. Its requests stay in the log until a checkpoint says so."""
+        try:
+            rows = self._keeper.release(final=final)
+            if rows is not None:
+                self._lane.add(rows, self._lane.last_seq)
+        except Exception:
+            logger.exception("What was held back could not be let go of; it is tried again")
 
     def _take(self) -> list[_Pending] | None:
         """The next group; empty after a while without any, None at the end."""
@@ -170,27 +210,28 @@ class Intake:
     def _process(self, group: list[_Pending]) -> list[Result]:
         try:
             self._wait_for_room()
-            decoded = decode([pending.payload for pending in group])
-            kept = [p.payload for p, outcome in zip(group, decoded.outcomes, strict=True) if outcome.accepted]
+            batch = self._decode([pending.payload for pending in group])
+            kept = [p.payload for p, outcome in zip(group, batch.outcomes, strict=True) if outcome.accepted]
             if kept:
-                last_seq = self._store.append(kept)
-                self._store.add(decoded.spans, last_seq)
+                last_seq = self._lane.append(kept)
+                logged = Group(batch.rows, last_seq - len(kept) + 1, last_seq, settled=False)
+                self._lane.add(self._keeper.keep(logged), last_seq)
         except HomeostatError as error:
             return [(pending, error) for pending in group]
         except Exception:
             logger.exception("A group of %d requests could not be taken in", len(group))
             error = OverloadedError("The requests could not be taken in; the log says why. Retry later.")
             return [(pending, error) for pending in group]
-        self._counters.add(decoded.outcomes)
-        self._answer([(p, _receipt(o)) for p, o in zip(group, decoded.outcomes, strict=True)])
-        self.fold(decoded.spans)
+        self._counters.add(batch.outcomes, self._lane.spec.name)
+        self._answer([(p, _receipt(o)) for p, o in zip(group, batch.outcomes, strict=True)])
+        self.count(batch.rows)
         return []
 
     def _wait_for_room(self) -> None:
-        """Spans may not pile up in memory while the disk can't take segments."""
-        with self._store.room:
-            has_room = self._store.room.wait_for(
-                lambda: self._store.sealed_count <= self._store.policy.sealed_max, _ROOM_WAIT_S
+        """Rows may not pile up in memory while the disk can't take segments."""
+        with self._lane.room:
+            has_room = self._lane.room.wait_for(
+                lambda: self._lane.sealed_count <= self._lane.policy.sealed_max, _ROOM_WAIT_S
             )
         if not has_room:
             raise StoreFullError("Segments can't be written fast enough, or not at all. Retry later.")

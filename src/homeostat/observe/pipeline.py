@@ -5,12 +5,12 @@ async with running(config.receivers, config.storage, clock) as pipeline:
 """
 
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -20,12 +20,16 @@ from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock
 from homeostat.net import bind, bound_port
 from homeostat.observe.counters import Counters
-from homeostat.observe.intake import Intake
+from homeostat.observe.decode import traces
+from homeostat.observe.intake import Batch, Intake
+from homeostat.observe.keeper import KeepAll
 from homeostat.observe.memory import keep_blocks
 from homeostat.observe.receivers import http_server, otlp_grpc
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.red import RED_COLUMNS, Red
 from homeostat.observe.tasks import single_error
+from homeostat.store.telemetry.lane import Lane
+from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy
 
 _HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
@@ -44,9 +48,14 @@ class Pipeline:
     grpc_port: int | None
     _counters: Counters
 
+    @property
+    def lanes(self) -> list[Lane[Any]]:
+        """Every lane of the store."""
+        return [self.store]
+
     def storage_status(self) -> StorageStatus:
         """How the store is. Looks at the disk: a millisecond, not for a tight loop."""
-        return self.store.status()
+        return status_of(self.lanes)
 
     @property
     def counters(self) -> IngestCounters:
@@ -55,16 +64,16 @@ class Pipeline:
 
 
 class _Flusher:
-    """The thread that turns sealed parts of the hot buffer into segments."""
+    """The thread that turns sealed parts of the hot buffers into segments, one at a time."""
 
-    def __init__(self, store: EmbeddedTelemetryStore) -> None:
-        self._store = store
+    def __init__(self, lanes: Sequence[Lane[Any]]) -> None:
+        self._lanes = lanes
         self._wake = threading.Event()
         self._stopping = False
 
     def notice(self) -> None:
         """Called after everything that may have sealed a part."""
-        if self._store.sealed_count:
+        if any(lane.sealed_count for lane in self._lanes):
             self._wake.set()
 
     def stop(self) -> None:
@@ -77,10 +86,19 @@ class _Flusher:
         while not self._stopping:
             self._wake.wait()
             self._wake.clear()
-            while not self._store.flush() and not self._stopping:
+            while not self._flush() and not self._stopping:
                 self._wake.wait(_FLUSH_RETRY_S)
                 self._wake.clear()
-        self._store.flush()
+        self._flush()
+
+    def _flush(self) -> bool:
+        done = [lane.flush() for lane in self._lanes]  # each of them, whatever becomes of the others
+        return all(done)
+
+
+def _decode_traces(requests: Sequence[bytes]) -> Batch:
+    decoded = traces.decode(requests)
+    return Batch(decoded.spans, decoded.outcomes)
 
 
 @asynccontextmanager
@@ -94,8 +112,8 @@ async def running(
     keep_blocks()
     counters, red = Counters(clock), Red(clock)
     store = await anyio.to_thread.run_sync(lambda: EmbeddedTelemetryStore(storage, clock, policy))
-    flusher = _Flusher(store)
-    intake = Intake(store, red, counters, flusher.notice)
+    flusher = _Flusher([store])
+    intake = Intake(store, _decode_traces, KeepAll(red.fold), counters, flusher.notice)
     with single_error():
         async with AsyncExitStack() as stack:
             stack.callback(store.close)
@@ -109,7 +127,7 @@ async def running(
 def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake) -> None:
     """RED of the last minutes from segments, and everything that the log holds."""
     for spans in store.recent_spans(_RED_RESTORED, RED_COLUMNS):
-        intake.fold(spans)
+        intake.count(spans)
     intake.replay()
     red.restored(store.recent_from_s)
 

@@ -21,7 +21,7 @@ import pytest
 from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.errors import ListenError, PortTakenError
 from homeostat.net import bind, bound_port
-from homeostat.observe import intake
+from homeostat.observe.decode import traces
 from homeostat.observe.decode.traces import Decoded, decode
 from homeostat.observe.pipeline import Pipeline, running
 from homeostat.observe.red import Red
@@ -160,7 +160,7 @@ async def test_a_record_that_nobody_foresaw_does_not_stop_the_start(
             raise RuntimeError("not a HomeostatError")
         return decode(payloads)
 
-    monkeypatch.setattr(intake, "decode", fails)
+    monkeypatch.setattr(traces, "decode", fails)
     async with running(HTTP_ONLY, _storage(tmp_path), HandClock()) as pipeline:
         for trace in (1, 2):
             assert await pipeline.store.trace(trace_hex(trace)) is not None

@@ -2,6 +2,7 @@
 
 A segment counts from the moment that the catalogue names it; a compaction takes its sources out and its result
 in with one replacement. Segments that the catalogue does not name are left from a crash and are deleted at the start.
+So are attachments (``attachments``), which move together with the checkpoint.
 Without a usable catalogue nothing is: what can be read is taken in, what can't is set aside (``quarantine``).
 """
 
@@ -16,7 +17,10 @@ from pydantic import ValidationError
 
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.models import Model
+from homeostat.store.telemetry import attachments as attached
 from homeostat.store.telemetry import disk
+from homeostat.store.telemetry.attachments import Attachment
+from homeostat.store.telemetry.layout import INDEX_SUFFIX, PARQUET_SUFFIX, Layout, SegmentInfo, describe
 from homeostat.store.telemetry.quarantine import (
     UNREADABLE_SUFFIX,
     names_aside,
@@ -25,7 +29,6 @@ from homeostat.store.telemetry.quarantine import (
     set_aside,
     take_back,
 )
-from homeostat.store.telemetry.segment import INDEX_SUFFIX, PARQUET_SUFFIX, Segment, SegmentInfo, describe
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +41,30 @@ class CatalogueState(Model):
     checkpoint: int = 0  # every request of the log up to this one is in a segment (or past its retention)
     next_number: int = 1  # of the next segment's name
     segments: tuple[SegmentInfo, ...] = ()
+    settled_below: int | None = None  # the first request that a restart still needs; None: the checkpoint + 1
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def replay_from(self) -> int:
+        """The first request that a restart has to read, at most the checkpoint + 1."""
+        return self.checkpoint + 1 if self.settled_below is None else min(self.settled_below, self.checkpoint + 1)
 
 
 class Catalogue:
     """The catalogue of one directory. Changed by one thread only."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, layout: Layout, attachments: Path | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self._layout = layout
+        self.attachment_dir = attachments or directory / "attachments"
+        self.attachment_dir.mkdir(parents=True, exist_ok=True)
         self._path = directory / _FILE
         self.problems: list[StoreCorruptError] = []
         self.state = self._load()
         self._check_files()
         self._delete_strays()
+        self._check_attachments()
 
     def _load(self) -> CatalogueState:
         try:
@@ -67,6 +81,8 @@ class Catalogue:
             next_number=1 + max(numbers, default=0),
             segments=tuple(segments),
         )
+        for problem in attached.keep_unnamed(self.attachment_dir):
+            self._note(problem)
         self._save(state)
         return state
 
@@ -81,11 +97,12 @@ class Catalogue:
                 set_aside(self._directory, path.stem)
         return sorted(found, key=_age)
 
-    def _read(self, name: str, path: Path, columns: Sequence[str] | None = ("start_ns",)) -> SegmentInfo:
+    def _read(self, name: str, path: Path, *, whole: bool = False) -> SegmentInfo:
         place = parse_name(name)
         if place is None:
             raise ValueError(f"{name} is not the name of a segment")
-        return describe(self._directory, name, pq.read_table(path, columns=columns), place[1])
+        columns = None if whole else [self._layout.time]
+        return describe(self._directory, name, pq.read_table(path, columns=columns), place[1], self._layout)
 
     def _check_files(self) -> None:
         """Take back what was set aside and can be read again; report what can't, and what is not there any more."""
@@ -94,7 +111,7 @@ class Catalogue:
             aside = known.pop(name, None)  # named and set aside: a crash came between the two steps
             path = self._directory / f"{name}{PARQUET_SUFFIX}{UNREADABLE_SUFFIX}"
             try:
-                info = self._read(name, path, columns=None)  # all of it: any column may be the broken one
+                info = self._read(name, path, whole=True)  # all of it: any column may be the broken one
             except (OSError, ValueError, pa.ArrowException) as error:
                 self._note(report(self._directory, name, error))
                 continue
@@ -103,11 +120,20 @@ class Catalogue:
             known[name] = aside or info
         for name in list(known):
             if not (self._directory / f"{name}{PARQUET_SUFFIX}").exists():
-                self._note(StoreCorruptError(f"Segment {name} is gone from {self._directory}: its spans are lost."))
+                self._note(StoreCorruptError(f"Segment {name} is gone from {self._directory}: what it held is lost."))
                 del known[name]
         segments = tuple(sorted(known.values(), key=_age))
         if {segment.name for segment in segments} != {segment.name for segment in self.state.segments}:
             self._save(self.state.model_copy(update={"segments": segments}))
+
+    def _check_attachments(self) -> None:
+        missing = attached.gone(self.attachment_dir, self.state.attachments)
+        for problem in missing:
+            self._note(problem)
+        if missing:
+            there = tuple(a for a in self.state.attachments if (self.attachment_dir / a.name).exists())
+            self._save(self.state.model_copy(update={"attachments": there}))
+        attached.delete_unnamed(self.attachment_dir, self.state.attachments)
 
     def _note(self, problem: StoreCorruptError) -> None:
         logger.error("%s", problem)
@@ -133,27 +159,52 @@ class Catalogue:
             raise
         self.state = state
 
-    def segments(self) -> list[Segment]:
-        """All segments, to be read, from the newest to the oldest."""
-        return [Segment(self._directory, info) for info in reversed(self.state.segments)]
-
     def next_name(self, last_seq: int) -> str:
         """The name of the segment that will be added next."""
         return f"{self.state.next_number:08d}-{last_seq}"
 
-    def replace(
-        self, removed: Collection[str], added: Sequence[SegmentInfo], *, checkpoint: int | None = None
-    ) -> None:
+    def replace(self, removed: Collection[str], added: Sequence[SegmentInfo]) -> None:
         """Take segments out and others in, durably, in one step. Raises OSError; then nothing has changed."""
+        self._save(self.state.model_copy(update=self._with(removed, added)))
+
+    def advance(
+        self,
+        added: Sequence[SegmentInfo],
+        *,
+        checkpoint: int,
+        replay_from: int | None = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> None:
+        """Everything up to ``checkpoint`` is in segments and attachments now. Raises OSError: nothing has changed.
+
+        ``replay_from``: requests from there on are needed again after a restart; None: those behind the checkpoint.
+        """
+        before = self.state.attachments
+        present = attached.succeed(before, attachments)
+        changes = {"checkpoint": checkpoint, "settled_below": replay_from, "attachments": present}
+        self._save(self.state.model_copy(update=self._with((), added) | changes))
+        self._delete_attachments(before)
+
+    def replace_attachments(self, old: Collection[str], new: Sequence[Attachment]) -> None:
+        """Put merged attachments in the place of others (names), in one step. Raises OSError: nothing has changed."""
+        before = self.state.attachments
+        kept = [attachment for attachment in before if attachment.name not in old]
+        self._save(self.state.model_copy(update={"attachments": (*kept, *new)}))
+        self._delete_attachments(before)
+
+    def _with(self, removed: Collection[str], added: Sequence[SegmentInfo]) -> dict[str, object]:
         kept = [segment for segment in self.state.segments if segment.name not in removed]
-        segments = sorted([*kept, *added], key=_age)
-        self._save(
-            CatalogueState(
-                checkpoint=self.state.checkpoint if checkpoint is None else checkpoint,
-                next_number=self.state.next_number + len(added),
-                segments=tuple(segments),
-            )
-        )
+        return {
+            "segments": tuple(sorted([*kept, *added], key=_age)),
+            "next_number": self.state.next_number + len(added),
+        }
+
+    def _delete_attachments(self, before: Sequence[Attachment]) -> None:
+        """The files of those that are not named any more."""
+        named = {attachment.name for attachment in self.state.attachments}
+        for attachment in before:
+            if attachment.name not in named:
+                (self.attachment_dir / attachment.name).unlink(missing_ok=True)
 
     def set_aside(self, name: str, why: object) -> None:
         """Take a segment that can't be read out, and keep its file. Raises OSError."""
@@ -161,7 +212,7 @@ class Catalogue:
             set_aside(self._directory, name)  # first: a file that the catalogue does not name would be deleted
             problem = report(self._directory, name, why)
         else:
-            problem = StoreCorruptError(f"Segment {name} is gone from {self._directory}: its spans are lost.")
+            problem = StoreCorruptError(f"Segment {name} is gone from {self._directory}: what it held is lost.")
         self.replace({name}, ())
         self._note(problem)
 

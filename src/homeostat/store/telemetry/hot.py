@@ -1,10 +1,12 @@
-"""Spans that are in the log but in no segment yet, as Arrow tables. Written by the intake thread, read by queries."""
+"""Rows that are in the log but in no segment yet, as Arrow tables. Written by the intake thread, read by queries."""
 
 import threading
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+
+from homeostat.store.telemetry.attachments import SealExtras
 
 _SMALL_ROWS: Final = 512
 
@@ -16,6 +18,7 @@ class Sealed:
     tables: tuple[pa.Table, ...]
     rows: int
     last_seq: int
+    extras: SealExtras | None = None
 
 
 class HotBuffer:
@@ -29,15 +32,15 @@ class HotBuffer:
         self._last_seq = 0
         self._sealed: list[Sealed] = []
 
-    def add(self, spans: pa.Table, last_seq: int) -> None:
-        """Append the spans of the requests up to ``last_seq``."""
+    def add(self, rows: pa.Table, last_seq: int) -> None:
+        """Append the rows of the requests up to ``last_seq``."""
         with self._lock:
             self._last_seq = last_seq
-            if not spans.num_rows:
+            if not rows.num_rows:
                 return
-            self._open.append(spans)
-            self._open_rows += spans.num_rows
-            self._open_bytes += spans.nbytes
+            self._open.append(rows)
+            self._open_rows += rows.num_rows
+            self._open_bytes += rows.nbytes
             # Many small tables cost more than their rows: neighbours of like size are merged, as in a binary counter.
             while (
                 len(self._open) > 1
@@ -49,22 +52,24 @@ class HotBuffer:
 
     @property
     def open_rows(self) -> int:
-        """Spans that are not sealed."""
+        """Rows that are not sealed."""
         return self._open_rows
 
     @property
     def open_bytes(self) -> int:
-        """Memory of the spans that are not sealed."""
+        """Memory of the rows that are not sealed."""
         return self._open_bytes
 
-    def seal(self) -> bool:
-        """Close what has been added so far; False when there is nothing."""
+    @property
+    def last_seq(self) -> int:
+        """The newest request that was added."""
+        return self._last_seq
+
+    def seal(self, last_seq: int, extras: SealExtras | None = None) -> None:
+        """Close what has been added so far, if only to move the checkpoint."""
         with self._lock:
-            if not self._open:
-                return False
-            self._sealed.append(Sealed(tuple(self._open), self._open_rows, self._last_seq))
+            self._sealed.append(Sealed(tuple(self._open), self._open_rows, last_seq, extras))
             self._open, self._open_rows, self._open_bytes = [], 0, 0
-            return True
 
     def oldest_sealed(self) -> Sealed | None:
         """The next part to become a segment."""

@@ -1,44 +1,52 @@
-"""Compaction and retention: what is done with segments after they have been written. Called by ``store``.
+"""Compaction and retention: what is done with segments after they have been written. Called by ``lane``.
 
-Both only decide; ``store`` carries out what they say, in its writer thread.
+Both only decide; ``lane`` carries out what they say, in the flush thread.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
 
-from homeostat.store.telemetry.segment import SegmentInfo
-
-_SMALL_ROWS: Final = 50_000
-"""A segment from a quiet time. What is larger was written under load, or merged, and stays as it is."""
-
-_MERGE_MIN: Final = 8  # fewer are merged only when what comes out is not small any more
-_MERGED_ROWS_MAX: Final = 100_000  # about 60 MB while it is being sorted
+from homeostat.store.telemetry.layout import SegmentInfo
 
 
-def to_compact(segments: Sequence[SegmentInfo]) -> list[SegmentInfo]:
+@dataclass(frozen=True, slots=True)
+class CompactionPolicy:
+    """Which neighbours are merged."""
+
+    small_rows: int = 50_000
+    """A segment from a quiet time. What is larger was written under load, or merged, and stays as it is."""
+
+    merge_min: int = 8  # fewer are merged only when what comes out is not small any more
+    merged_rows_max: int = 100_000  # about 60 MB of spans while they are being sorted
+
+
+_SPANS = CompactionPolicy()
+
+
+def to_compact(segments: Sequence[SegmentInfo], policy: CompactionPolicy = _SPANS) -> list[SegmentInfo]:
     """The first run of small neighbours that is worth merging, oldest first; empty when there is none."""
     run: list[SegmentInfo] = []
     for segment in segments:
-        is_small = segment.rows < _SMALL_ROWS
-        if is_small and _rows(run) + segment.rows <= _MERGED_ROWS_MAX:
+        is_small = segment.rows < policy.small_rows
+        if is_small and _rows(run) + segment.rows <= policy.merged_rows_max:
             run.append(segment)
-        elif _is_worth_it(run):
+        elif _is_worth_it(run, policy):
             return run
         else:
             run = [segment] if is_small else []
-    return run if _is_worth_it(run) else []
+    return run if _is_worth_it(run, policy) else []
 
 
 def _rows(segments: Sequence[SegmentInfo]) -> int:
     return sum(segment.rows for segment in segments)
 
 
-def _is_worth_it(run: Sequence[SegmentInfo]) -> bool:
-    return len(run) >= _MERGE_MIN or (len(run) > 1 and _rows(run) >= _SMALL_ROWS)
+def _is_worth_it(run: Sequence[SegmentInfo], policy: CompactionPolicy) -> bool:
+    return len(run) >= policy.merge_min or (len(run) > 1 and _rows(run) >= policy.small_rows)
 
 
 def to_delete(segments: Sequence[SegmentInfo], *, oldest_ns: int, max_bytes: int) -> list[SegmentInfo]:
-    """Segments whose spans all started before ``oldest_ns``, then the oldest of the rest until ``max_bytes`` hold."""
+    """Segments whose rows are all from before ``oldest_ns``, then the oldest of the rest until ``max_bytes`` hold."""
     expired = [segment for segment in segments if segment.max_start_ns < oldest_ns]
     kept = [segment for segment in segments if segment.max_start_ns >= oldest_ns]
     total = sum(segment.bytes for segment in kept)

@@ -10,7 +10,7 @@ from typing import Final
 
 from homeostat.core.errors import StoreCorruptError
 from homeostat.store.telemetry import disk
-from homeostat.store.telemetry.segment import PARQUET_SUFFIX
+from homeostat.store.telemetry.layout import PARQUET_SUFFIX
 
 UNREADABLE_SUFFIX: Final = ".unreadable"
 _NAME: Final = re.compile(r"(\d+)-(\d+)")

@@ -36,14 +36,17 @@ class _File:
 class WriteAheadLog:
     """Files ``<first sequence number>.wal`` in one directory.
 
-    ``after_seq`` is the checkpoint: everything up to it is in segments already and is neither replayed nor kept.
+    ``after_seq`` is the checkpoint: everything up to it is in segments already. What is older than ``replay_from``
+    (default: what is not behind the checkpoint) is neither replayed nor kept.
     """
 
-    def __init__(self, directory: Path, *, after_seq: int, min_free_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, *, after_seq: int, min_free_bytes: int, replay_from: int | None = None
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._min_free_bytes = min_free_bytes
-        self._after_seq = after_seq
+        self._replay_from = after_seq + 1 if replay_from is None else replay_from
         self._next_seq = after_seq + 1
         self._lock = threading.Lock()  # guards _closed and _active, which discard() reads from another thread
         self._closed: list[_File] = sorted(
@@ -60,23 +63,24 @@ class WriteAheadLog:
         return self._next_seq - 1
 
     def replay(self) -> Iterator[Record]:
-        """Every record behind the checkpoint, in order. To be read to its end once, before the first append.
+        """Every record from ``replay_from`` on, in order. To be read to its end once, before the first append.
 
         A torn record at the very end is what a crash leaves of a request that was never acknowledged. Damage
         elsewhere is added to ``problems``, and reading goes on behind it.
         """
+        expected = self._replay_from
         for number, file in enumerate(self._closed):
             is_last = number == len(self._closed) - 1
             for record in self._read(file, is_last):
                 file.last_seq = record.seq
-                if record.seq >= self._next_seq:
-                    self._next_seq = record.seq + 1
+                if record.seq >= expected:
+                    expected = record.seq + 1
                     yield record
             if file.last_seq is None:
                 file.last_seq = file.first_seq - 1
         # Beyond the name of every file, also of one that holds nothing whole: its name must not be used again.
-        self._next_seq = max([self._next_seq, *(file.first_seq + 1 for file in self._closed)])
-        self.discard(self._after_seq)
+        self._next_seq = max([self._next_seq, expected, *(file.first_seq + 1 for file in self._closed)])
+        self.discard(self._replay_from - 1)
 
     def _read(self, file: _File, is_last: bool) -> Iterator[Record]:
         try:

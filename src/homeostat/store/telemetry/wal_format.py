@@ -18,6 +18,12 @@ _COVERED: Final = struct.Struct("<QB")
 KIND_TRACES: Final = 1
 """A serialized ExportTraceServiceRequest."""
 
+KIND_METRICS: Final = 2
+"""A serialized ExportMetricsServiceRequest."""
+
+KIND_LOGS: Final = 3
+"""A serialized ExportLogsServiceRequest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -16,9 +16,10 @@ from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery
 from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.catalogue import Catalogue
+from homeostat.store.telemetry.layout import SegmentInfo
 from homeostat.store.telemetry.maintenance import to_compact, to_delete
 from homeostat.store.telemetry.schema import SPAN_SCHEMA
-from homeostat.store.telemetry.segment import GROUP_ROWS, Segment, SegmentInfo, write_segment
+from homeostat.store.telemetry.segment import GROUP_ROWS, SPAN_LAYOUT, Segment, write_segment
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from homeostat.store.telemetry.text_hash import hash_texts
 from support.spans import NOON, HandClock, S, body, table, trace_hex
@@ -101,7 +102,7 @@ async def test_an_unreadable_segment_is_reported_and_the_others_answer(
     victim = _files(tmp_path, ".parquet")[1]
     victim.write_bytes(b"no parquet at all")
     with caplog.at_level(logging.ERROR):
-        found = await store.search(TraceQuery(**WHOLE_DAY))
+        found = (await store.search(TraceQuery(**WHOLE_DAY))).traces
         assert await store.trace(trace_hex(3)) is not None
         assert await store.trace(trace_hex(2)) is None
     assert [summary.trace_id for summary in found] == [trace_hex(3), trace_hex(1)]
@@ -122,7 +123,7 @@ async def test_an_index_that_is_lost_is_made_anew(tmp_path: Path, damage: str) -
             index.write_bytes(b"x" * len(whole))
     store = _store(tmp_path)
     assert await store.trace(trace_hex(7)) is not None
-    found = await store.search(TraceQuery(**WHOLE_DAY, attributes={"order": "o9"}))
+    found = (await store.search(TraceQuery(**WHOLE_DAY, attributes={"order": "o9"}))).traces
     assert [summary.trace_id for summary in found] == [trace_hex(9)]
     assert index.read_bytes() == whole
 
@@ -201,9 +202,9 @@ def test_only_runs_of_small_neighbours_are_merged() -> None:
 
 
 def test_a_failed_compaction_leaves_the_catalogue_as_it_was(tmp_path: Path) -> None:
-    catalogue = Catalogue(tmp_path)
+    catalogue = Catalogue(tmp_path, SPAN_LAYOUT)
     info = write_segment(tmp_path, catalogue.next_name(1), [table([S()])], 1)
-    catalogue.replace((), [info], checkpoint=1)
+    catalogue.advance([info], checkpoint=1)
     before = catalogue.state
     temporary = tmp_path / "catalogue.json.tmp"
     temporary.mkdir()  # writing it fails
@@ -211,7 +212,7 @@ def test_a_failed_compaction_leaves_the_catalogue_as_it_was(tmp_path: Path) -> N
         catalogue.replace({info.name}, [])
     assert catalogue.state == before
     temporary.rmdir()
-    assert Catalogue(tmp_path).state == before
+    assert Catalogue(tmp_path, SPAN_LAYOUT).state == before
 
 
 async def test_while_a_disk_takes_no_segments_everything_stays_readable_and_is_tried_again(

@@ -9,8 +9,7 @@ import pytest
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import StoreError, StoreFullError
 from homeostat.observe.decode.traces import decode
-from homeostat.store.telemetry import disk
-from homeostat.store.telemetry import store as store_module
+from homeostat.store.telemetry import disk, layout
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support.spans import HandClock, S, body
 
@@ -64,7 +63,7 @@ def test_an_append_does_not_hide_that_segments_can_not_be_written(
     _append(store)
     store.seal()
     with monkeypatch.context() as patch:
-        _fail(patch, store_module, "write_segment", errno.EIO)
+        _fail(patch, layout, "write", errno.EIO)
         assert not store.flush()
         _append(store)
     status = store.status()
@@ -92,6 +91,6 @@ def test_a_disk_without_room_for_segments_is_full(
 ) -> None:
     _append(store)
     store.seal()
-    _fail(monkeypatch, store_module, "write_segment", errno.ENOSPC)
+    _fail(monkeypatch, layout, "write", errno.ENOSPC)
     assert not store.flush()
     assert store.status().state == "full", "however much the disk says is free"

@@ -37,7 +37,7 @@ def _files(directory: Path, suffix: str) -> list[Path]:
 
 async def _found(store: EmbeddedTelemetryStore) -> list[int]:
     """Numbers of the traces that the store has, ascending."""
-    summaries = await store.search(TraceQuery(**WHOLE_DAY, limit=100))
+    summaries = (await store.search(TraceQuery(**WHOLE_DAY, limit=100))).traces
     return sorted(int(summary.trace_id, 16) for summary in summaries)
 
 
