@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from homeostat import __version__
 from homeostat.api import (
+    analysis,
     docs_page,
     incidents,
     live,
@@ -63,7 +64,7 @@ def create_api(parts: ApiParts) -> FastAPI:
 
 
 def _include(app: FastAPI, parts: ApiParts) -> None:
-    for area in (overview, services, incidents, runs, traces, metrics, live, world_proxy, docs_page):
+    for area in (overview, services, incidents, runs, traces, analysis, metrics, live, world_proxy, docs_page):
         app.include_router(area.router)
     for prefix in self_healing.PREFIXES:
         app.include_router(self_healing.router, prefix=prefix)

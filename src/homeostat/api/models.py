@@ -14,7 +14,6 @@ from homeostat.core.models import (
     ServiceStatus,
     StorageStatus,
     TimelineEntry,
-    TraceSummary,
 )
 from homeostat.detect.health import OverallHealth, ServiceHealth
 
@@ -162,12 +161,6 @@ class IncidentDetail(Answer):
     runs: list[Run]
     plan: Plan | None
     timeline: list[TimelineEntry]
-
-
-class Traces(Answer):
-    """A search result, newest first."""
-
-    traces: list[TraceSummary]
 
 
 class Breaker(Answer):

@@ -30,13 +30,15 @@ from homeostat.core.models import (
     Severity,
     StorageStatus,
     Trace,
+    TracePage,
     TraceQuery,
     TraceSummary,
 )
 from homeostat.core.ports import StateStore
-from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
+from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint, RedReach
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
+from homeostat.observe.analysis.latency import columns_of
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
@@ -134,6 +136,11 @@ class RedTable:
     def series(self, service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
         return [self._sum(service, None, at, at + step_s) for at in range(start_s, end_s, step_s)]
 
+    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+        minutes = range(-(-start_s // 60) * 60, end_s, 60)
+        points = [self._sum(service, operation, at, at + 60) for at in minutes]
+        return columns_of([point for point in points if point.requests])
+
     def edges(self, start_s: int, end_s: int) -> list[Edge]:
         return [edge for second, edge in self.calls if start_s <= second < end_s]
 
@@ -142,16 +149,26 @@ class RedTable:
 class TraceTable:
     """Traces that a test adds; remembers the last query."""
 
-    traces: dict[str, Trace] = field(default_factory=dict)
+    stored: dict[str, Trace] = field(default_factory=dict)
     found: list[TraceSummary] = field(default_factory=list)
     asked: TraceQuery | None = None
 
     async def trace(self, trace_id: str) -> Trace | None:
-        return self.traces.get(trace_id)
+        return self.stored.get(trace_id)
 
-    async def search(self, query: TraceQuery) -> list[TraceSummary]:
+    async def search(self, query: TraceQuery) -> TracePage:
         self.asked = query
-        return self.found
+        return TracePage(traces=tuple(self.found), next_cursor=None)
+
+    async def traces(self, trace_ids: Sequence[str]) -> list[Trace]:
+        return [self.stored[one] for one in trace_ids if one in self.stored]
+
+    async def services(self, since: datetime) -> list[str]:
+        return sorted({span.service for trace in self.stored.values() for span in trace.spans})
+
+    async def operations(self, service: str, since: datetime) -> list[tuple[str, str]]:
+        spans = [span for trace in self.stored.values() for span in trace.spans if span.service == service]
+        return sorted({(span.name, span.kind) for span in spans})
 
     async def example_traces(
         self, service: str, since: datetime, *, errors: bool, operation: str | None = None, limit: int = 3

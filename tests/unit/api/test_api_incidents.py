@@ -119,7 +119,7 @@ async def test_a_search_is_handed_on_with_all_its_conditions(setup: Setup) -> No
     )
     async with setup.client() as client:
         answer = (await client.get(question)).json()
-    assert answer == {"traces": [summary.model_dump(mode="json")]}
+    assert answer == {"traces": [summary.model_dump(mode="json")], "next_cursor": None}
     asked = setup.telemetry.asked
     assert asked is not None
     assert (asked.service, asked.operation, asked.min_duration_ms, asked.errors_only) == ("shop", None, 3.5, True)
@@ -156,7 +156,7 @@ async def test_a_trace_is_found_by_its_id(setup: Setup) -> None:
         duration_ms=4.0,
         status="ok",
     )
-    setup.telemetry.traces[TRACE_ID] = Trace(trace_id=TRACE_ID, spans=(span,))
+    setup.telemetry.stored[TRACE_ID] = Trace(trace_id=TRACE_ID, spans=(span,))
     async with setup.client() as client:
         found = await client.get(f"/api/traces/{TRACE_ID.upper()}")
         missing = await client.get(f"/api/traces/{'0' * 31}1")
