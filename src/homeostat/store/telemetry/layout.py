@@ -52,6 +52,7 @@ class Layout:
     write_index: Callable[[Path, pa.Table], None]  # from a sorted table with at least ``index_columns``
     index_columns: tuple[str, ...]
     dictionary_columns: tuple[str, ...]  # Parquet's names of what is worth a dictionary
+    footer: Callable[[pa.Table], dict[bytes, bytes]] | None = None  # what a file says of its rows as a whole
     left_out_if_empty: tuple[str, ...] = ()  # lists that cost their share of a row although they are mostly empty
     defaults: Mapping[str, object] = field(default_factory=dict)  # of columns that older segments have not
 
@@ -68,7 +69,8 @@ def write(directory: Path, name: str, tables: Sequence[pa.Table], last_seq: int,
     parquet_temporary, index_temporary = parquet.with_suffix(".parquet.tmp"), index.with_suffix(".idx.tmp")
     try:
         layout.write_index(index_temporary, table)
-        _write_parquet(_writable(table, layout), parquet_temporary, layout)
+        footer = layout.footer(table) if layout.footer is not None else {}
+        _write_parquet(_writable(table, layout), parquet_temporary, layout, footer)
         disk.publish(index_temporary, index)
         disk.publish(parquet_temporary, parquet)
     except OSError:
@@ -92,13 +94,16 @@ def _writable(table: pa.Table, layout: Layout) -> pa.Table:
     return table
 
 
-def _write_parquet(table: pa.Table, path: Path, layout: Layout) -> None:
+def _write_parquet(table: pa.Table, path: Path, layout: Layout, footer: dict[bytes, bytes]) -> None:
     options: dict[str, Any] = {  # pyarrow's own signature wants booleans where its documentation takes lists
         "use_dictionary": list(layout.dictionary_columns),
         "write_statistics": [layout.time],
         "store_schema": False,  # with it, pyarrow wants to restore dictionaries inside maps, and can't
     }
-    pq.write_table(table, path, row_group_size=layout.group_rows, compression="zstd", compression_level=1, **options)
+    with pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1, **options) as writer:
+        writer.write_table(table, row_group_size=layout.group_rows)
+        if footer:
+            writer.add_key_value_metadata(footer)
 
 
 def describe(directory: Path, name: str, table: pa.Table, last_seq: int, layout: Layout) -> SegmentInfo:

@@ -7,21 +7,21 @@ with too many names) the columns are read once and the answer is remembered. Ask
 import json
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from homeostat.store.telemetry.layout import metadata
+from homeostat.store.telemetry.layout import SegmentFile, metadata
 from homeostat.store.telemetry.schema import column
-from homeostat.store.telemetry.segment import Segment
 
 Operations = dict[tuple[str, str, int], int]
 """``(service, name, kind)`` -> the newest start of such a span, Unix ns."""
 
 NAME_COLUMNS: Final = ("service", "name", "kind", "start_ns")
 FOOTER_KEY: Final = b"homeostat.operations"
-_FOOTER_MAX: Final = 2_000  # operations: beyond, a footer would cost more than it saves
+_FOOTER_MAX: Final = 500  # operations: beyond, a footer would cost more than it saves
 
 
 def operations_in(table: pa.Table) -> Operations:
@@ -51,7 +51,7 @@ def footer_of(table: pa.Table) -> dict[bytes, bytes]:
     return {FOOTER_KEY: json.dumps([[*key, start] for key, start in found.items()]).encode()}
 
 
-def operations_of(segment: Segment) -> Operations:
+def operations_of(segment: SegmentFile) -> Operations:
     """The operations of a segment. Raises StoreCorruptError, or FileNotFoundError when it was compacted away."""
     return _remembered(segment.parquet_path, _Unhashed(segment))
 
@@ -59,7 +59,7 @@ def operations_of(segment: Segment) -> Operations:
 class _Unhashed:
     """Lets the cache go by the path alone."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: SegmentFile) -> None:
         self.segment = segment
 
     def __eq__(self, other: object) -> bool:
@@ -69,9 +69,9 @@ class _Unhashed:
         return 0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _remembered(path: Path, what: _Unhashed) -> Operations:
     footer = (metadata(path).metadata or {}).get(FOOTER_KEY)
     if footer is None:
         return operations_in(what.segment.read(NAME_COLUMNS))
-    return {(service, name, kind): start for service, name, kind, start in json.loads(footer)}
+    return {(intern(service), intern(name), kind): start for service, name, kind, start in json.loads(footer)}

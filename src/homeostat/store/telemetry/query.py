@@ -131,6 +131,8 @@ def _scored(source: Source, wanted: SpanFilter, score: str, limit: int, floor: i
 
 def candidate_groups(source: Source, wanted: SpanFilter) -> list[int]:
     """Row groups that may hold a span with every attribute that is asked for."""
+    if not source.may_hold(wanted.service, wanted.operation):
+        return []
     groups = set(range(source.group_count))
     for key, value in wanted.attributes.items():
         groups.intersection_update(source.groups_with(key, value))

@@ -17,6 +17,7 @@ from homeostat.core.errors import StoreCorruptError
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.index import SegmentIndex, attribute_filters, read_index, write_index
 from homeostat.store.telemetry.layout import DICTIONARY_MAX, Layout, SegmentFile, SegmentInfo, write
+from homeostat.store.telemetry.names import footer_of
 from homeostat.store.telemetry.schema import SPAN_SCHEMA, WORD, column, id_words, trace_keys
 from homeostat.store.telemetry.text_hash import mix
 
@@ -83,6 +84,7 @@ SPAN_LAYOUT: Final = Layout(
         "attributes.key_value.key",  # not the values: most that are worth it are short, and zstd sees to them
         *("events.list.element.name", "events.list.element.attributes.key_value.key"),
     ),
+    footer=footer_of,
     left_out_if_empty=("events", "links"),  # twelve Parquet columns
     defaults={"sampling_probability": 1.0, "sampling_reason": ""},
 )

@@ -60,6 +60,10 @@ class Source(Protocol):
         """Which operations it holds, and when each was last started."""
         ...
 
+    def may_hold(self, service: str | None, operation: str | None) -> bool:
+        """False: it has no such span for certain. None means any."""
+        ...
+
 
 class HotSource:
     """A hot table as a source."""
@@ -91,6 +95,10 @@ class HotSource:
         """Counted at each call: a hot table is small and lives for a minute."""
         return operations_in(self._table)
 
+    def may_hold(self, service: str | None, operation: str | None) -> bool:
+        """Looking would cost as much as searching."""
+        return True
+
 
 class SegmentSource:
     """A segment as a source."""
@@ -116,6 +124,12 @@ class SegmentSource:
     def operations(self) -> Operations:
         """From the file's footer, or remembered since it was first read."""
         return operations_of(self._segment)
+
+    def may_hold(self, service: str | None, operation: str | None) -> bool:
+        """What its names say."""
+        if service is None and operation is None:
+            return True
+        return any(service in {None, one} and operation in {None, name} for one, name, _ in self.operations())
 
 
 def sources_of(view: View) -> list[Source]:
