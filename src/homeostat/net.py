@@ -16,23 +16,34 @@ def bind(host: str, port: int, *, settings: str = "the host and the port") -> so
     ``settings`` names where host and port come from. Raises PortTakenError, naming the holder where it can be seen,
     and ListenError for a host that is not known or not ours, or a port that is not allowed.
     """
+    return _bound(host, port, socket.SOCK_STREAM, settings)
+
+
+def bind_udp(host: str, port: int, *, settings: str = "the host and the port") -> socket.socket:
+    """The same for UDP: a bound, non-blocking socket."""
+    return _bound(host, port, socket.SOCK_DGRAM, settings)
+
+
+def _bound(host: str, port: int, kind: socket.SocketKind, settings: str) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:  # a name that is no name at all does not get as far as a look-up
         raise cannot_listen(host, port, error, settings) from error
     family, _, _, _, address = found[0]
     try:
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(family, kind)
     except OSError as error:
         raise cannot_listen(host, port, error, settings) from error
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # for UDP it would let two processes share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise port_taken(host, port) from error
+            raise port_taken(host, port, kind) from error
         raise cannot_listen(host, port, error, settings) from error
     listener.setblocking(False)
     return listener
@@ -53,23 +64,25 @@ def bound_port(listener: socket.socket) -> int:
     return port
 
 
-def port_taken(host: str, port: int) -> PortTakenError:
+def port_taken(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> PortTakenError:
     """The error for an address that something else listens on."""
-    holder = holder_of(port)
+    holder = holder_of(port, kind)
     who = f"by {holder}" if holder else "by a process that this user can't see"
     return PortTakenError(
         f"{host}:{port} is taken {who}. Stop it, or choose another port in homeostat.yaml (0 means any free one)."
     )
 
 
-def holder_of(port: int) -> str | None:
-    """``process 1234 (command line)`` that listens on a TCP port; None when it can't be seen."""
+def holder_of(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str | None:
+    """``process 1234 (command line)`` that listens on a port; None when it can't be seen."""
+    is_tcp = kind == socket.SOCK_STREAM
     try:
-        connections = psutil.net_connections(kind="tcp")
+        connections = psutil.net_connections(kind="tcp" if is_tcp else "udp")
     except psutil.Error:
         return None
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+        listens = connection.status == psutil.CONN_LISTEN or not is_tcp
+        if listens and connection.laddr and connection.laddr.port == port:
             return _name(connection.pid) if connection.pid else None
     return None
 
