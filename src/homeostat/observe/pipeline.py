@@ -16,23 +16,23 @@ import anyio
 import anyio.to_thread
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.errors import TelemetryRejectedError
 from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock
-from homeostat.net import bind, bound_port
 from homeostat.observe.counters import Counters
 from homeostat.observe.decode import traces
-from homeostat.observe.intake import Batch, Intake
+from homeostat.observe.intake import Batch, Intake, Receipt
 from homeostat.observe.keeper import KeepAll
+from homeostat.observe.listening import listen
 from homeostat.observe.memory import keep_blocks
-from homeostat.observe.receivers import http_server, otlp_grpc
-from homeostat.observe.receivers.otlp_http import OtlpHttp
+from homeostat.observe.receivers import Submit
+from homeostat.observe.receivers.submit import Submitters
 from homeostat.observe.red import RED_COLUMNS, Red
 from homeostat.observe.tasks import single_error
 from homeostat.store.telemetry.lane import Lane
 from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy
 
-_HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
 _FLUSH_RETRY_S: Final = 2.0
 _RED_RESTORED: Final = timedelta(minutes=15)
 
@@ -120,8 +120,9 @@ async def running(
             await stack.enter_async_context(_thread(flusher.run, flusher.stop))
             await anyio.to_thread.run_sync(_restore, store, red, intake)
             await stack.enter_async_context(_thread(intake.run, intake.stop))
-            http_port, grpc_port = await _listen(stack, receivers, intake, counters)
-            yield Pipeline(red, store, intake, http_port, grpc_port, counters)
+            submitters = Submitters(intake.submit, _not_kept("Metrics"), _not_kept("Logs"))
+            ports = await listen(stack, receivers, submitters, counters.refuse)
+            yield Pipeline(red, store, intake, ports.otlp_http, ports.otlp_grpc, counters)
 
 
 def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake) -> None:
@@ -143,25 +144,8 @@ async def _thread(body: Callable[[], None], stop: Callable[[], None]) -> AsyncGe
             stop()
 
 
-async def _listen(
-    stack: AsyncExitStack, receivers: ReceiverConfig, intake: Intake, counters: Counters
-) -> tuple[int | None, int | None]:
-    """Start the receivers that the configuration wants; gives the bound ports of HTTP and gRPC."""
-    max_bytes = receivers.max_request_mib << 20
-    http_port = grpc_port = None
-    if receivers.otlp_http_port is not None:
-        listener = bind(receivers.host, receivers.otlp_http_port, settings=_HTTP_SETTINGS)
-        http_port = bound_port(listener)
-        app = OtlpHttp(intake.submit, counters.refuse, max_request_bytes=max_bytes)
-        await stack.enter_async_context(http_server.serving(app, listener))
-    if receivers.otlp_grpc_port is not None:
-        grpc_port = await stack.enter_async_context(
-            otlp_grpc.serving(
-                receivers.host,
-                receivers.otlp_grpc_port,
-                intake.submit,
-                counters.refuse,
-                max_request_bytes=max_bytes,
-            )
-        )
-    return http_port, grpc_port
+def _not_kept(what: str) -> Submit:
+    async def refuse(payload: bytes) -> Receipt:
+        raise TelemetryRejectedError(f"{what} are not kept here: {len(payload)} bytes were not taken.")
+
+    return refuse

@@ -88,7 +88,7 @@ async def test_a_full_disk_asks_for_a_retry_and_says_when(tmp_path: Path) -> Non
 
 async def test_other_services_are_not_implemented(pipeline: Pipeline) -> None:
     async with _channel(pipeline) as channel:
-        call = channel.unary_unary("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")
+        call = channel.unary_unary("/opentelemetry.proto.collector.profiles.v1.ProfilesService/Export")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await call(b"")
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

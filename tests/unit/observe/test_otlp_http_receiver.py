@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import anyio
+import cramjam
 import httpx2
 import pytest
 from anyio.from_thread import start_blocking_portal
+from backports import zstd
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -172,7 +174,7 @@ async def test_a_body_without_a_length_is_bounded_as_well(pipeline: Pipeline) ->
     assert pipeline.counters.refused == {"too_large": 1}
 
 
-@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs", "/", "/v1/traces/"])
+@pytest.mark.parametrize("path", ["/v1/profiles", "/", "/v1/traces/"])
 async def test_other_paths_say_what_is_accepted(pipeline: Pipeline, path: str) -> None:
     response = await _post(pipeline, b"", PROTOBUF, path)
     assert response.status_code == 404
@@ -225,4 +227,64 @@ async def test_many_senders_at_once_are_all_answered_and_a_bad_one_disturbs_none
             tasks.start_soon(send, client, number)
     assert sorted(statuses) == [200] * 90 + [400] * 10
     found = await pipeline.store.search(TraceQuery(start=NOON.replace(hour=0), end=NOON.replace(hour=23), limit=500))
-    assert len(found) == 90
+    assert len(found.traces) == 90
+
+
+def _deflate(data: bytes) -> bytes:
+    return zlib.compress(data)
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "zstd": zstd.compress,
+    "deflate": _deflate,
+    "deflate without header": _raw_deflate,
+    "snappy": lambda data: bytes(cramjam.snappy.compress_raw(data)),
+}
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+async def test_every_packing_is_taken_and_bounded_and_what_is_broken_is_refused(
+    pipeline: Pipeline, packing: str
+) -> None:
+    headers = PROTOBUF | {"content-encoding": packing.split(maxsplit=1)[0]}
+    pack = PACKERS[packing]
+    assert (await _post(pipeline, pack(body([S(1, 1)])), headers)).status_code == 200
+    assert await pipeline.store.trace(trace_hex(1)) is not None
+    bomb = await _post(pipeline, pack(bytes(30 << 20)), headers)
+    assert bomb.status_code == 413
+    broken = await _post(pipeline, b"\x28\xb5" + b"\xff" * 40, headers)
+    assert broken.status_code in {400, 413}, broken.text
+    cut = await _post(pipeline, pack(body([S(2, 1)]))[:-3], headers)
+    assert cut.status_code == 400
+
+
+LOOPBACK_PAGE = "http://localhost:5173"
+
+
+async def test_a_page_of_this_machine_may_send_and_is_told_so_beforehand(pipeline: Pipeline) -> None:
+    async with httpx2.AsyncClient() as client:
+        url = f"http://127.0.0.1:{pipeline.http_port}/v1/traces"
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,x-y"}
+        preflight = await client.options(url, headers={"origin": LOOPBACK_PAGE, **asked})
+        assert preflight.status_code == 204
+        assert preflight.headers["access-control-allow-origin"] == LOOPBACK_PAGE
+        assert preflight.headers["access-control-allow-headers"] == "content-type,x-y"
+    sent = await _post(pipeline, body([S()]), PROTOBUF | {"origin": LOOPBACK_PAGE})
+    assert (sent.status_code, sent.headers["access-control-allow-origin"]) == (200, LOOPBACK_PAGE)
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://localhost.evil.example", "null", "http://[", "ftp://localhost"]
+)
+async def test_a_page_from_anywhere_else_is_not_told_that_it_may(pipeline: Pipeline, origin: str) -> None:
+    async with httpx2.AsyncClient() as client:
+        url = f"http://127.0.0.1:{pipeline.http_port}/v1/traces"
+        answer = await client.options(url, headers={"origin": origin, "access-control-request-method": "POST"})
+    assert answer.status_code == 405
+    assert "access-control-allow-origin" not in answer.headers

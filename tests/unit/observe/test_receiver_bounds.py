@@ -9,12 +9,15 @@ import anyio
 import grpc.aio
 import httpx2
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from homeostat.net import bind, bound_port
 from homeostat.observe.intake import Receipt
 from homeostat.observe.receivers import http_server, otlp_grpc
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.room import Room
+from homeostat.observe.receivers.submit import Submitters
 
 KIB = 1 << 10
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -34,6 +37,10 @@ class _Server:
         await self.gate.wait()
         return Receipt(1, 0)
 
+    @property
+    def submitters(self) -> Submitters:
+        return Submitters(self.submit, self.submit, self.submit)
+
     async def post(
         self, content: bytes | AsyncIterator[bytes], headers: dict[str, str] | None = None
     ) -> httpx2.Response:
@@ -49,7 +56,7 @@ class _Server:
 @asynccontextmanager
 async def _serving(room: Room) -> AsyncGenerator[_Server]:
     server = _Server()
-    app = OtlpHttp(server.submit, server.refused.append, max_request_bytes=1024 * KIB, room=room)
+    app = OtlpHttp(server.submitters, server.refused.append, max_request_bytes=1024 * KIB, room=room)
     listener = bind("127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{bound_port(listener)}/v1/traces"
     async with http_server.serving(app, listener):
@@ -98,19 +105,63 @@ async def test_a_sender_that_leaves_gives_its_room_back() -> None:
                 await anyio.sleep(0.005)
 
 
-async def test_exports_beyond_the_bound_of_grpc_are_refused_until_others_have_gone() -> None:
-    server, largest = _Server(), 64 << 20
-    count = otlp_grpc.calls_max(largest)
-    assert count * largest <= 1 << 30
-    serving = otlp_grpc.serving("127.0.0.1", 0, server.submit, server.refused.append, max_request_bytes=largest)
+def _retry_delay_s(error: grpc.aio.AioRpcError) -> int | None:
+    status = Status.FromString(dict(error.trailing_metadata() or ())["grpc-status-details-bin"])
+    info = RetryInfo()
+    return info.retry_delay.seconds if status.details and status.details[0].Unpack(info) else None
+
+
+@asynccontextmanager
+async def _serving_grpc(room: Room) -> AsyncGenerator[tuple[_Server, grpc.aio.UnaryUnaryMultiCallable]]:
+    server = _Server()
+    serving = otlp_grpc.serving(
+        "127.0.0.1", 0, server.submitters, server.refused.append, max_request_bytes=1024 * KIB, room=room
+    )
     async with serving as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        calls = [export(b"x") for _ in range(count)]
-        await server.until_taken(count)
+        yield server, channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+
+
+async def test_exports_beyond_the_bound_of_grpc_are_told_to_come_back_until_others_have_gone() -> None:
+    async with _serving_grpc(Room(requests_max=3, bytes_max=1024 * KIB)) as (server, export):
+        calls = [export(b"x") for _ in range(3)]
+        await server.until_taken(3)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await export(b"x")
-        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await export(bytes(1000 * KIB))
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert _retry_delay_s(raised.value) == 1, "without it the specification forbids a retry"
         server.gate.set()
         for call in calls:
             await call
         await export(b"x")
+
+
+async def test_bytes_beyond_the_bound_of_grpc_are_told_to_come_back_until_others_have_gone() -> None:
+    async with _serving_grpc(Room(requests_max=10, bytes_max=1024 * KIB)) as (server, export):
+        call = export(bytes(700 * KIB))
+        await server.until_taken(1)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await export(bytes(500 * KIB))
+        assert (raised.value.code(), _retry_delay_s(raised.value)) == (grpc.StatusCode.UNAVAILABLE, 1)
+        server.gate.set()
+        await call
+        await export(bytes(700 * KIB))
+
+
+@pytest.mark.parametrize("mib", [1, 16, 64, 1024])
+def test_messages_that_grpc_reads_at_once_are_bounded(mib: int) -> None:
+    assert otlp_grpc.readers_max(mib << 20) * mib <= max(256, 2 * mib)
+    assert otlp_grpc.readers_max(mib << 20) >= 2
+
+
+async def test_a_call_without_a_message_is_refused() -> None:
+    async with _serving_grpc(Room(requests_max=10, bytes_max=1024 * KIB)) as (server, _):
+        pass
+    serving = otlp_grpc.serving(
+        "127.0.0.1", 0, server.submitters, server.refused.append, max_request_bytes=1024 * KIB
+    )
+    async with serving as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        export = channel.stream_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await export(iter(()))
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert server.refused == ["cut_off"]

@@ -7,7 +7,6 @@
 A body is unpacked here too, never to more than ``max_request_bytes``.
 """
 
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,11 +18,11 @@ import anyio.to_thread
 from homeostat.observe.receivers.refusal import (
     GRPC_DEADLINE_EXCEEDED,
     GRPC_INVALID_ARGUMENT,
-    GRPC_RESOURCE_EXHAUSTED,
     Refusal,
     RefusedError,
 )
 from homeostat.observe.receivers.room import Place, Room
+from homeostat.observe.receivers.unpack import UNPACKERS, too_large
 
 Message = MutableMapping[str, Any]
 """What ASGI passes around; each access here says what it expects."""
@@ -41,7 +40,6 @@ _WORKERS_MAX: Final = 4  # at once, of large bodies: each may hold several times
 _REQUESTS_MAX: Final = 1024  # at once
 _BYTES_MAX: Final = 128 << 20  # of bodies at once, but room for a few of the largest
 _LARGEST_AT_ONCE: Final = 4
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 Result = TypeVar("Result")
 
@@ -62,16 +60,17 @@ class Bodies:
     async def read(self, headers: dict[bytes, bytes], receive: Receive, place: Place) -> bytes:
         """The unpacked body. Raises RefusedError: too large, too slow, cut off, not what its header says."""
         compression = headers.get(b"content-encoding", b"identity").strip().lower()
-        if compression not in {b"identity", b"gzip", b""}:
-            message = "Send Content-Encoding gzip, or none."
+        unpack = UNPACKERS.get(compression)
+        if unpack is None and compression not in {b"identity", b""}:
+            message = "Send Content-Encoding gzip, zstd, deflate or snappy, or none."
             raise RefusedError(Refusal(415, GRPC_INVALID_ARGUMENT, "content_encoding", message))
         try:
             with anyio.fail_after(BODY_S):
                 body = await self._received(headers, receive, place)
         except TimeoutError as error:
             raise _too_slow() from error
-        if compression == b"gzip":
-            body = await self.work(len(body), partial(gunzip, body, self._max_bytes))
+        if unpack is not None:
+            body = await self.work(len(body), partial(unpack, body, self._max_bytes))
             place.take(len(body))
         return body
 
@@ -85,7 +84,7 @@ class Bodies:
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._max_bytes:
             await self._drain(receive)
-            raise _too_large(self._max_bytes)
+            raise too_large(self._max_bytes)
         chunks: list[bytes] = []
         size, more = 0, True
         while more:
@@ -101,7 +100,7 @@ class Bodies:
             size += len(chunk)
             if size > self._max_bytes:
                 await self._drain(receive, more=more)
-                raise _too_large(self._max_bytes)
+                raise too_large(self._max_bytes)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _drain(self, receive: Receive, *, more: bool = True) -> None:
@@ -134,37 +133,9 @@ def content_type(headers: dict[bytes, bytes]) -> bytes:
     return headers.get(b"content-type", b"").split(b";")[0].strip().lower()
 
 
-def _too_large(max_bytes: int) -> RefusedError:
-    message = f"More than {max_bytes >> 20} MiB (receivers.max_request_mib). Send smaller batches."
-    return RefusedError(Refusal(413, GRPC_RESOURCE_EXHAUSTED, "too_large", message))
-
-
 def _too_slow() -> RefusedError:
     message = f"The body took longer than {BODY_S:.0f} s to arrive. Send smaller batches."
     return RefusedError(Refusal(408, GRPC_DEADLINE_EXCEEDED, "too_slow", message))
-
-
-def gunzip(body: bytes, max_bytes: int) -> bytes:
-    """Decompress, never making more than ``max_bytes``. Raises RefusedError."""
-    parts: list[bytes] = []
-    left = max_bytes
-    while body:
-        inflater = zlib.decompressobj(_GZIP)
-        try:
-            parts.append(inflater.decompress(body, left + 1))
-        except zlib.error as error:
-            raise _bad_gzip(str(error)) from error
-        left -= len(parts[-1])
-        if left < 0:
-            raise _too_large(max_bytes)
-        if not inflater.eof:
-            raise _bad_gzip("it ends too early")
-        body = inflater.unused_data  # gzip files may be concatenated
-    return b"".join(parts)
-
-
-def _bad_gzip(why: str) -> RefusedError:
-    return RefusedError(Refusal(400, GRPC_INVALID_ARGUMENT, "gzip", f"The body is not gzip: {why}."))
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:

@@ -1,18 +1,20 @@
 """OTLP over HTTP (port 4318): a bare ASGI application, because each layer above costs CPU for every request.
 
-``POST /v1/traces`` with protobuf or JSON, plain or gzip. Errors carry a google.rpc.Status in the request's encoding.
+``POST /v1/traces``, ``/v1/metrics`` and ``/v1/logs`` with protobuf or JSON, packed or not. Errors carry a
+google.rpc.Status in the request's encoding. Other receivers may live on the same port: ``others``.
 """
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from homeostat.core.errors import HomeostatError
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import Refuse, Submit
+from homeostat.observe.receivers import Refuse, cors
 from homeostat.observe.receivers.body import (
     Bodies,
     Headers,
@@ -24,7 +26,9 @@ from homeostat.observe.receivers.body import (
     headers_of,
     refusal_headers,
 )
+from homeostat.observe.receivers.http_server import Application
 from homeostat.observe.receivers.otlp_json import to_protobuf
+from homeostat.observe.receivers.otlp_signals import SIGNALS, Signal
 from homeostat.observe.receivers.refusal import (
     GRPC_INVALID_ARGUMENT,
     GRPC_NOT_FOUND,
@@ -34,84 +38,89 @@ from homeostat.observe.receivers.refusal import (
     refusal_of,
 )
 from homeostat.observe.receivers.room import Place, Room
+from homeostat.observe.receivers.submit import Submitters
 
 PROTOBUF: Final = b"application/x-protobuf"
 JSON: Final = b"application/json"
+_SIGNAL_AT: Final = {signal.path: signal for signal in SIGNALS}
 
 
 class OtlpHttp:
     """The ASGI application."""
 
-    def __init__(self, submit: Submit, refuse: Refuse, *, max_request_bytes: int, room: Room | None = None) -> None:
-        self._submit = submit
+    def __init__(
+        self,
+        submitters: Submitters,
+        refuse: Refuse,
+        *,
+        max_request_bytes: int,
+        room: Room | None = None,
+        others: Mapping[str, Application] | None = None,
+    ) -> None:
+        self._submit_of = {signal.name: signal.submit_of(submitters) for signal in SIGNALS}
         self._refuse = refuse
         self._bodies = Bodies(max_request_bytes, room)
+        self._others = others or {}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if (other := self._others.get(scope["path"])) is not None:
+            await other(scope, receive, send)
+            return
         headers = headers_of(scope)
+        origin = headers.get(b"origin")
+        if scope["method"] == "OPTIONS" and origin is not None and cors.allowed(origin):
+            asked = headers.get(b"access-control-request-headers", b"")
+            await answer(send, 204, b"", cors.preflight_headers(origin, asked))
+            return
         encoding = content_type(headers)
+        status, body, own = await self._answer_to(scope, encoding, headers, receive)
+        await answer(send, status, body, [*own, *cors.answer_headers(origin)])
+
+    async def _answer_to(
+        self, scope: Message, encoding: bytes, headers: dict[bytes, bytes], receive: Receive
+    ) -> tuple[int, bytes, Headers]:
         try:
-            self._check_route(scope)
+            signal = self._signal(scope)
             with self._bodies.place() as place:
-                receipt = await self._submit(await self._request(encoding, headers, receive, place))
+                payload = await self._payload(signal, encoding, headers, receive, place)
+                receipt = await self._submit_of[signal.name](payload)
         except HomeostatError as error:
             refusal = refusal_of(error)
             self._refuse(refusal.reason)
-            await answer(send, refusal.http_status, *_error_body(encoding, refusal))
-            return
-        await answer(send, 200, *_receipt_body(encoding, receipt))
+            return refusal.http_status, *_error_body(encoding, refusal)
+        return 200, *_receipt_body(encoding, signal, receipt)
 
-    def _check_route(self, scope: Message) -> None:
-        if scope["path"] != "/v1/traces":
-            raise RefusedError(
-                Refusal(
-                    404,
-                    GRPC_NOT_FOUND,
-                    "unknown_path",
-                    f"Nothing is accepted at {scope['path']}. Traces are, at /v1/traces.",
-                )
-            )
+    def _signal(self, scope: Message) -> Signal:
+        signal = _SIGNAL_AT.get(scope["path"])
+        if signal is None:
+            places = ", ".join([*_SIGNAL_AT, *self._others])
+            message = f"Nothing is accepted at {scope['path']}. Telemetry is, at {places}."
+            raise RefusedError(Refusal(404, GRPC_NOT_FOUND, "unknown_path", message))
         if scope["method"] != "POST":
             raise RefusedError(Refusal(405, GRPC_UNIMPLEMENTED, "method", "Use POST."))
+        return signal
 
-    async def _request(self, encoding: bytes, headers: dict[bytes, bytes], receive: Receive, place: Place) -> bytes:
+    async def _payload(
+        self, signal: Signal, encoding: bytes, headers: dict[bytes, bytes], receive: Receive, place: Place
+    ) -> bytes:
         """The body as protobuf, whatever it was sent as."""
         if encoding not in {PROTOBUF, JSON}:
             message = "Send Content-Type application/x-protobuf or application/json."
             raise RefusedError(Refusal(415, GRPC_INVALID_ARGUMENT, "content_type", message))
         body = await self._bodies.read(headers, receive, place)
         if encoding == JSON:
-            body = await self._bodies.work(len(body), partial(to_protobuf, body))
+            body = await self._bodies.work(len(body), partial(to_protobuf, body, signal))
         return body
 
 
-def _receipt_body(encoding: bytes, receipt: Receipt) -> tuple[bytes, Headers]:
-    if not receipt.rejected:
-        return (b"{}", [(b"content-type", JSON)]) if encoding == JSON else (b"", [(b"content-type", PROTOBUF)])
-    message = rejected_message(receipt)
+def _receipt_body(encoding: bytes, signal: Signal, receipt: Receipt) -> tuple[bytes, Headers]:
     if encoding == JSON:
-        partial_success = {"rejectedSpans": str(receipt.rejected), "errorMessage": message}
-        return json.dumps({"partialSuccess": partial_success}).encode(), [(b"content-type", JSON)]
-    return partial_response(receipt), [(b"content-type", PROTOBUF)]
-
-
-def rejected_message(receipt: Receipt) -> str:
-    """What ``partial_success.error_message`` says."""
-    return (
-        f"{receipt.rejected} of {receipt.accepted + receipt.rejected} spans have an id of the wrong length "
-        "or of zeros (trace_id 16 bytes, span_id 8, parent_span_id 8 or none); the others were kept."
-    )
-
-
-def partial_response(receipt: Receipt) -> bytes:
-    """The serialized ExportTraceServiceResponse."""
-    response = ExportTraceServiceResponse()
-    if receipt.rejected:
-        response.partial_success.rejected_spans = receipt.rejected
-        response.partial_success.error_message = rejected_message(receipt)
-    return response.SerializeToString()
+        document = json_format.MessageToDict(signal.response_to(receipt)) if receipt.rejected else {}
+        return json.dumps(document).encode(), [(b"content-type", JSON)]
+    body = signal.response_to(receipt).SerializeToString() if receipt.rejected else b""
+    return body, [(b"content-type", PROTOBUF)]
 
 
 def _error_body(encoding: bytes, refusal: Refusal) -> tuple[bytes, Headers]:

@@ -9,42 +9,46 @@ import json
 from collections.abc import Iterator
 
 from google.protobuf import json_format
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.receivers.otlp_signals import TRACES, Signal, Steps
 
 _ID_KEYS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 Object = dict[str, object]
 
 
-def to_protobuf(body: bytes) -> bytes:
-    """The serialized ExportTraceServiceRequest. Raises TelemetryRejectedError when the body isn't one."""
+def to_protobuf(body: bytes, signal: Signal = TRACES) -> bytes:
+    """The serialized export request. Raises TelemetryRejectedError when the body isn't one."""
     try:
         document = json.loads(body)
         if not isinstance(document, dict):
-            raise TelemetryRejectedError("The body is not a JSON object. Send an ExportTraceServiceRequest.")
-        for span in _spans(document):
-            _hex_to_base64(span)
-            for link in _list(span, "links"):
-                _hex_to_base64(link)
-        request = json_format.ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
+            raise TelemetryRejectedError(
+                f"The body is not a JSON object. Send an {signal.request.DESCRIPTOR.name} in OTLP's JSON encoding."
+            )
+        for steps in signal.id_holders:
+            for holder in _holders(document, steps):
+                _hex_to_base64(holder)
+        request = json_format.ParseDict(document, signal.request(), ignore_unknown_fields=True)
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise TelemetryRejectedError(f"The body is not OTLP/JSON: {error}") from error
     return request.SerializeToString()
 
 
-def _list(parent: Object, *names: str) -> Iterator[Object]:
-    for name in names:
-        items = parent.get(name)
-        if isinstance(items, list):
-            yield from (item for item in items if isinstance(item, dict))
+def _holders(parent: Object, steps: Steps) -> Iterator[Object]:
+    if not steps:
+        yield parent
+        return
+    for name in {steps[0], _camel(steps[0])}:
+        inner = parent.get(name)
+        for item in inner if isinstance(inner, list) else [inner]:
+            if isinstance(item, dict):
+                yield from _holders(item, steps[1:])
 
 
-def _spans(document: Object) -> Iterator[Object]:
-    for resource in _list(document, "resourceSpans", "resource_spans"):
-        for scope in _list(resource, "scopeSpans", "scope_spans"):
-            yield from _list(scope, "spans")
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _hex_to_base64(holder: Object) -> None:

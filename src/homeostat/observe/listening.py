@@ -1,0 +1,39 @@
+"""Starts the receivers that the configuration wants. Called by ``pipeline``, when everything behind them runs."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from homeostat.core.config import ReceiverConfig
+from homeostat.net import bind, bound_port
+from homeostat.observe.receivers import Refuse, http_server, otlp_grpc
+from homeostat.observe.receivers.otlp_http import OtlpHttp
+from homeostat.observe.receivers.submit import Submitters
+
+_HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where it is listened; None: that receiver is off."""
+
+    otlp_http: int | None = None
+    otlp_grpc: int | None = None
+
+
+async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: Submitters, refuse: Refuse) -> Ports:
+    """Listen until the stack is left. Raises PortTakenError, ListenError."""
+    max_bytes = receivers.max_request_mib << 20
+    http_port = grpc_port = None
+    if receivers.otlp_http_port is not None:
+        listener = bind(receivers.host, receivers.otlp_http_port, settings=_HTTP_SETTINGS)
+        http_port = bound_port(listener)
+        app = OtlpHttp(submitters, refuse, max_request_bytes=max_bytes)
+        await stack.enter_async_context(http_server.serving(app, listener))
+    if receivers.otlp_grpc_port is not None:
+        grpc_port = await stack.enter_async_context(
+            otlp_grpc.serving(
+                receivers.host, receivers.otlp_grpc_port, submitters, refuse, max_request_bytes=max_bytes
+            )
+        )
+    return Ports(http_port, grpc_port)
