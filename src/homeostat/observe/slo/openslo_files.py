@@ -1,0 +1,49 @@
+"""The OpenSLO files that the configuration names. Read by ``book`` at the start."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from homeostat.core.errors import ConfigError, ConfigProblem
+from homeostat.core.slo import Slo
+from homeostat.observe.slo.openslo_read import read_openslo
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read_paths(paths: Sequence[Path], now: datetime) -> list[Slo]:
+    """The objectives of all files, and of all files in the directories. Raises ConfigError with every problem."""
+    problems: list[ConfigProblem] = []
+    found: dict[str, tuple[Slo, Path]] = {}
+    for path in _files(paths, problems):
+        try:
+            slos = read_openslo(path.read_text(encoding="utf-8"), str(path), now)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            problems.append(
+                ConfigProblem(str(path), 0, "(file)", reason, "Name a readable OpenSLO file in slo.files")
+            )
+            continue
+        for slo in slos:
+            if slo.id in found:
+                what = f"{slo.name!r} is also in {found[slo.id][1]}"
+                problems.append(ConfigProblem(str(path), 0, "metadata.name", what, "Keep one of them"))
+            found[slo.id] = slo, path
+    if problems:
+        raise ConfigError(problems)
+    return [slo for slo, _ in found.values()]
+
+
+def _files(paths: Sequence[Path], problems: list[ConfigProblem]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
+        if not inside:
+            remedy = f"Put files that end in {', '.join(SUFFIXES)} there, or leave it out of slo.files"
+            problems.append(ConfigProblem(str(path), 0, "(directory)", "there is no OpenSLO file in it", remedy))
+        yield from inside
