@@ -18,7 +18,7 @@ WARNING_BAND: Final = 0.5
 CRITICAL_BAND: Final = 1.0
 """Percentage points below the target, of the compatible interface's rule."""
 
-_ROUNDING: Final = 1e-9
+_ROUNDING: Final = 1e-7
 """What adding up shares in binary may be off by: 99.9 of 100 must meet a target of 99.9 %."""
 
 
@@ -155,7 +155,7 @@ def exhausted_in_s(slo: Slo, window: Series) -> float | None:
     ahead = np.arange(1, len(window.bad))  # minutes from now; after each of them one more has left the window
     bad_then = bad - window.bad[1:] + new_bad * ahead
     total_then = total - window.total[1:] + new_total * ahead
-    spent = bad_then > (1 - slo.target) * total_then * (1 + _ROUNDING)
+    spent = bad_then >= (1 - slo.target) * total_then * (1 - _ROUNDING)
     return float(np.argmax(spent) + 1) * MINUTE_S if spent.any() else None
 
 
