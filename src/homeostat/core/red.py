@@ -87,6 +87,18 @@ class RedReach:
     seconds_from_s: int
     """Before it only whole minutes are kept: a shorter step would get all of a minute or nothing."""
 
+    gaps: tuple[tuple[int, int], ...] = ()
+    """Stretches ``[from, to)`` since ``known_from_s`` in which nobody counted, oldest first: no requests there means
+    nothing."""
+
+    def known_s(self, start_s: float, end_s: float) -> float:
+        """For how many seconds of ``[start_s, end_s)`` there was somebody counting."""
+        if self.known_from_s is None:
+            return 0.0
+        start_s = max(start_s, self.known_from_s)
+        missing = sum(max(0.0, min(to, end_s) - max(since, start_s)) for since, to in self.gaps)
+        return max(0.0, end_s - start_s - missing)
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -112,4 +124,4 @@ class RedMinutes:
     requests: npt.NDArray[np.int64]
     errors: npt.NDArray[np.int64]
     duration_sum_ms: npt.NDArray[np.float64]
-    histogram: npt.NDArray[np.int64]
+    histogram: npt.NDArray[np.int32]

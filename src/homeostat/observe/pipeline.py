@@ -22,26 +22,30 @@ from homeostat.core.ports import Clock
 from homeostat.observe.counters import Counters
 from homeostat.observe.decode import traces
 from homeostat.observe.intake import Batch, Intake, Receipt
-from homeostat.observe.keeper import KeepAll
 from homeostat.observe.listening import listen
 from homeostat.observe.memory import keep_blocks
+from homeostat.observe.presence import Presence
 from homeostat.observe.receivers import Submit
 from homeostat.observe.receivers.submit import Submitters
-from homeostat.observe.red import RED_COLUMNS, Red
+from homeostat.observe.red import RED_COLUMNS, Red, RedLimits
+from homeostat.observe.rollup_restoring import restore
+from homeostat.observe.rollups import Rollups
 from homeostat.observe.tasks import single_error
+from homeostat.observe.trace_keeper import TraceKeeper
 from homeostat.store.telemetry.lane import Lane
 from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy
 
 _FLUSH_RETRY_S: Final = 2.0
 _RED_RESTORED: Final = timedelta(minutes=15)
+_RED_MEMORY: Final = RedLimits(minutes=180)  # files answer for what is older
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A running telemetry path."""
 
-    red: Red
+    red: Rollups
     store: EmbeddedTelemetryStore
     intake: Intake
     http_port: int | None  # None: that receiver is off
@@ -110,27 +114,38 @@ async def running(
     On leaving: no more is taken, what was taken is acknowledged and written to segments.
     """
     keep_blocks()
-    counters, red = Counters(clock), Red(clock)
+    counters, red = Counters(clock), Red(clock, _RED_MEMORY)
     store = await anyio.to_thread.run_sync(lambda: EmbeddedTelemetryStore(storage, clock, policy))
     flusher = _Flusher([store])
-    intake = Intake(store, _decode_traces, KeepAll(red.fold), counters, flusher.notice)
+    presence = Presence(storage.path / "telemetry" / "presence.json", clock, int(storage.retention.total_seconds()))
+    rollups = Rollups(red, store.catalogue, presence, clock, storage.retention)
+    intake = Intake(store, _decode_traces, TraceKeeper(red, rollups, presence), counters, flusher.notice)
     with single_error():
         async with AsyncExitStack() as stack:
             stack.callback(store.close)
+            stack.callback(rollups.close)
             await stack.enter_async_context(_thread(flusher.run, flusher.stop))
-            await anyio.to_thread.run_sync(_restore, store, red, intake)
+            await anyio.to_thread.run_sync(_restore, store, red, intake, presence, clock)
             await stack.enter_async_context(_thread(intake.run, intake.stop))
             submitters = Submitters(intake.submit, _not_kept("Metrics"), _not_kept("Logs"))
             ports = await listen(stack, receivers, submitters, counters.refuse)
-            yield Pipeline(red, store, intake, ports.otlp_http, ports.otlp_grpc, counters)
+            yield Pipeline(rollups, store, intake, ports.otlp_http, ports.otlp_grpc, counters)
 
 
-def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake) -> None:
-    """RED of the last minutes from segments, and everything that the log holds."""
-    for spans in store.recent_spans(_RED_RESTORED, RED_COLUMNS):
-        intake.count(spans)
-    intake.replay()
-    red.restored(store.recent_from_s)
+def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake, presence: Presence, clock: Clock) -> None:
+    """RED as it was at the last checkpoint, and everything that the log holds."""
+    attachments = store.catalogue.state.attachments
+    began_s = int(clock.now().timestamp())
+    red.begin_delta()
+    if attachments or presence.past:
+        restore(red, store.catalogue.attachment_dir, attachments, began_s)
+        intake.replay()
+    else:  # a store from before there were rollups: its newest segments, as far back as a start can read them
+        for spans in store.recent_spans(_RED_RESTORED, RED_COLUMNS):
+            intake.count(spans)
+        intake.replay()
+        red.restored(store.recent_from_s)
+    presence.begin(began_s, alive_until_s=red.latest_s())
 
 
 @asynccontextmanager

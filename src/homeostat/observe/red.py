@@ -1,11 +1,11 @@
-"""RED metrics of every span, folded as batches arrive. Implements ``core.ports.RedReader`` (with ``topology``).
+"""RED metrics of every span, folded as batches arrive, with a memory of some hours (``core.ports.RedReader``).
 
-``observe.intake`` folds from its thread; the detector, the API and verification read from the event loop. A span
+``observe.intake`` folds from its thread; ``observe.rollups`` puts what is persisted behind it, and reads. A span
 counts in the second in which it ended.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +15,11 @@ import pyarrow as pa
 
 from homeostat.core.ports import Clock
 from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
-from homeostat.observe.red_buckets import Buckets, Keys, Sums, add_up, by_second
-from homeostat.observe.topology import Topology
+from homeostat.observe.red_buckets import Buckets, Keys, Sums, Timed, add_up
+from homeostat.observe.red_delta import BUCKET_BITS, Delta, SealedDelta
+from homeostat.observe.topology import Topology, edge_key
 from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.rollup_schema import Cells
 from homeostat.store.telemetry.schema import (
     KIND_CLIENT,
     KIND_CONSUMER,
@@ -43,14 +45,18 @@ RED_COLUMNS: Final = (
 )
 """What ``Red.fold`` reads of a span."""
 
-_SECONDS_KEPT: Final = 30 * 60
+SECONDS_KEPT: Final = 30 * 60
 _MINUTES_KEPT: Final = 24 * 60
 _LATE_S: Final = 60  # the first batch may tell of so long before it; a span from last week does not make a week known
 _FUTURE_S_MAX: Final = 2  # a clock that is further ahead is not believed: its spans count in the present second
-_BUCKET_BITS: Final = 8  # a histogram's key is pair << 8 | bucket: shifting is quicker than dividing
-_BUCKET_MASK: Final = (1 << _BUCKET_BITS) - 1
-assert HISTOGRAM_BUCKETS <= 1 << _BUCKET_BITS
+_BUCKET_MASK: Final = (1 << BUCKET_BITS) - 1
+assert HISTOGRAM_BUCKETS <= 1 << BUCKET_BITS
+ALL_MINUTES: Final = 1 << 33  # later than any second: all of it is by the minute
 _COLUMNS: Final = 6  # requests, errors, duration, downstream requests, errors, duration; durations in ms
+
+
+MinuteRow = tuple[int, Sums, npt.NDArray[np.int64]]
+"""First second, the six sums, bucket counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class RedLimits:
     services: int = 1_000
     operations: int = 4_096  # pairs of service and operation
     rows: int = 1_000_000
+    minutes: int = _MINUTES_KEPT
 
 
 class _Names:
@@ -114,10 +121,11 @@ class Red:
         self._clock = clock
         self._lock = threading.Lock()
         self._names = _Names(limits)
-        kept = {"seconds_kept": _SECONDS_KEPT, "minutes_kept": _MINUTES_KEPT, "rows_max": limits.rows}
+        kept = {"seconds_kept": SECONDS_KEPT, "minutes_kept": limits.minutes, "rows_max": limits.rows}
         self._counts = Buckets(_COLUMNS, **kept)
         self._histograms = Buckets(1, **kept)
         self._topology = Topology(Buckets(3, **kept))
+        self._delta: Delta | None = None
         self._latest_s: int | None = None
         self._first_s: int | None = None  # the oldest second of which there was any span
         self._known_from_s: int | None = None
@@ -136,10 +144,13 @@ class Red:
         counts, histograms = _count_parts(batch, pairs), _histogram_parts(batch, pairs)
         service_of_span = services[batch.service_codes]
         with self._lock:
-            for second, keys, sums in counts:
+            for second, keys, sums in counts.by_second():
                 self._counts.add(second, keys, sums)
-            for second, keys, sums in histograms:
+            for second, keys, sums in histograms.by_second():
                 self._histograms.add(second, keys, sums)
+            if self._delta is not None:
+                self._delta.counts.add(counts)
+                self._delta.histograms.add(histograms)
             self._topology.fold(spans, batch.end_s, service_of_span, now_s)
             self._note_seen(batch, service_of_span, now_s)
             for buckets in (self._counts, self._histograms, self._topology.buckets):
@@ -173,6 +184,104 @@ class Red:
             numbers = [self._names.pair(int(services[key // width]), batch.operations[key % width]) for key in unique]
         return np.array(numbers, dtype=np.int64)[place]
 
+    # -- what is persisted, for ``rollups`` -------------------------------------------------------------------
+
+    def begin_delta(self) -> None:
+        """From now on remember what is folded until ``seal_delta`` asks for it."""
+        with self._lock:
+            self._begin_delta()
+
+    def _begin_delta(self) -> Delta:
+        self._delta = Delta()
+        self._topology.delta = self._delta.edges
+        return self._delta
+
+    def seal_delta(self, seq: int) -> SealedDelta:
+        """What was folded since the last time. ``seq``: the newest request in it."""
+        with self._lock:
+            sealed = self._sealed(self._delta or Delta(), seq)
+            self._begin_delta()
+        return sealed
+
+    def open_delta(self, before_s: int) -> SealedDelta | None:
+        """What has been folded since the last ``seal_delta``, if any of it is from before this second."""
+        with self._lock:
+            delta = self._delta
+            if delta is None:
+                return None
+            oldest = [part.oldest_s for part in (delta.counts, delta.edges) if part.oldest_s is not None]
+            return self._sealed(delta, 0) if oldest and min(oldest) < before_s else None
+
+    def _sealed(self, delta: Delta, seq: int) -> SealedDelta:
+        parts = (delta.counts, delta.histograms, delta.edges)
+        return SealedDelta(
+            seq=seq,
+            seconds_from_s=ALL_MINUTES if any(part.is_by_minute for part in parts) else self._seconds_from_s(),
+            services=tuple(self._names.services),
+            operations=tuple(self._names.operations),
+            service_of_pair=tuple(self._names.service_of_pair),
+            counts=delta.counts.whole(),
+            histograms=delta.histograms.whole(),
+            edges=delta.edges.whole(),
+        )
+
+    def waiting_halves(self) -> bytes:
+        """The halves of calls that wait for the other half, for ``restore_waiting``."""
+        with self._lock:
+            return self._topology.snapshot(self._names.services)
+
+    def restore_waiting(self, data: bytes) -> None:
+        """What ``waiting_halves`` gave before a restart. Raises ValueError when it is something else."""
+        with self._lock:
+            self._topology.restore(data, self._names.service, int(self._clock.now().timestamp()))
+
+    def restore_begin(self, kept_from_s: int, seconds_from_s: int) -> None:
+        """What is before ``kept_from_s`` is kept elsewhere, what is before ``seconds_from_s`` is by the minute."""
+        with self._lock:
+            for buckets in self._all_buckets():
+                buckets.begin(kept_from_s, seconds_from_s)
+
+    def restore_rows(self, cells: Cells) -> None:
+        """Sums that were persisted, of operations."""
+        with self._lock:
+            pairs = [self._names.pair(self._names.service(service), name) for service, name in cells.names]
+            pair = np.array(pairs, dtype=np.int64)
+            for part in Timed(cells.time_s, pair[cells.series], cells.sums).added_up().by_second():
+                self._counts.add(*part)
+            keys = pair[cells.bucket_series] << BUCKET_BITS | cells.bucket
+            counts = cells.bucket_count.astype(np.float64)[:, None]
+            for part in Timed(cells.bucket_time_s, keys, counts).added_up().by_second():
+                self._histograms.add(*part)
+
+    def restore_edges(self, callers: Sequence[str], callees: Sequence[str], edges: Timed) -> None:
+        """Edges that were persisted; the keys of ``edges`` say which of the callers and callees a row is about."""
+        with self._lock:
+            pairs = zip(callers, callees, strict=True)
+            keys = [edge_key(self._names.service(caller), self._names.service(callee)) for caller, callee in pairs]
+            key = np.array(keys, dtype=np.int64)
+            for part in Timed(edges.seconds, key[edges.keys], edges.sums).added_up().by_second():
+                self._topology.buckets.add(*part)
+
+    def restore_seen(self, service: str, second: int) -> None:
+        """A span of the service ended in this second."""
+        with self._lock:
+            number = self._names.service(service)
+            self._last_seen[number] = max(second, self._last_seen.get(number, 0))
+            self._latest_s = max(second, self._latest_s or 0)
+            self._first_s = second if self._first_s is None else min(second, self._first_s)
+
+    def _all_buckets(self) -> tuple[Buckets, Buckets, Buckets]:
+        return self._counts, self._histograms, self._topology.buckets
+
+    def _seconds_from_s(self) -> int:
+        return max(buckets.seconds_from_s for buckets in self._all_buckets())
+
+    @property
+    def kept_from_s(self) -> int:
+        """What is older has been let go from memory. The beginning of a minute."""
+        with self._lock:
+            return max(buckets.kept_from_s for buckets in self._all_buckets())
+
     # -- reading ---------------------------------------------------------------------------------------------
 
     def services(self) -> list[str]:
@@ -191,7 +300,7 @@ class Red:
             known_from_s = self._known_from_s
             if known_from_s is not None:
                 known_from_s = max(known_from_s, self._counts.kept_from_s, self._histograms.kept_from_s)
-            return RedReach(known_from_s, max(self._counts.seconds_from_s, self._histograms.seconds_from_s))
+            return RedReach(known_from_s, self._seconds_from_s())
 
     def window(self, start_s: int, end_s: int) -> list[RedPoint]:
         """One point per service over ``[start_s, end_s)``; services without spans in it are left out."""
@@ -226,8 +335,30 @@ class Red:
             return list(empty.values())
         found = _steps(owner == number, counts, histograms, start_s, step_s)
         for at, (sums, histogram) in found.items():
-            empty[at] = _point(service, None, (at, min(at + step_s, end_s)), sums, histogram)
+            empty[at] = point(service, None, (at, min(at + step_s, end_s)), sums, histogram)
         return list(empty.values())
+
+    def minutes(self, service: str, operation: str | None, start_s: int, end_s: int) -> Iterator[MinuteRow]:
+        """The minutes that begin in ``[start_s, end_s)`` in which it had spans, oldest first."""
+        with self._lock:
+            number = self._names.service_number(service)
+            owner = np.array(self._names.service_of_pair, dtype=np.int64)
+            counts = list(self._counts.by_minute(start_s, end_s))
+            histograms = {minute: (keys, sums) for minute, keys, sums in self._histograms.by_minute(start_s, end_s)}
+            wanted = owner == (-1 if number is None else number)
+            if operation is not None:
+                wanted &= np.array([name == operation for name in self._names.operations], dtype=np.bool_)
+        for minute, keys, sums in counts:
+            mine = wanted[keys]
+            if not mine.any():
+                continue
+            histogram = np.zeros(HISTOGRAM_BUCKETS, dtype=np.int64)
+            if minute in histograms:
+                bucket_keys, bucket_sums = histograms[minute]
+                of_mine = wanted[bucket_keys >> BUCKET_BITS]
+                buckets = bucket_keys[of_mine] & _BUCKET_MASK
+                np.add.at(histogram, buckets, bucket_sums[of_mine, 0].astype(np.int64))
+            yield minute, sums[mine].sum(axis=0), histogram
 
     def edges(self, start_s: int, end_s: int) -> list[Edge]:
         """Who called whom over ``[start_s, end_s)``."""
@@ -272,7 +403,7 @@ class _Batch:
         )
 
 
-def _count_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> list[tuple[int, Keys, Sums]]:
+def _count_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> Timed:
     counted = np.flatnonzero(batch.is_entry | batch.is_downstream)
     entry, downstream = batch.is_entry[counted], batch.is_downstream[counted]
     error, duration_ms = batch.is_error[counted], batch.duration_ns[counted] / 1e6
@@ -287,16 +418,16 @@ def _count_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> list[tuple[int,
         ],
         axis=1,
     )
-    return by_second(batch.end_s[counted], pairs[counted], sums)
+    return Timed(batch.end_s[counted], pairs[counted], sums).added_up()
 
 
-def _histogram_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> list[tuple[int, Keys, Sums]]:
+def _histogram_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> Timed:
     entry = np.flatnonzero(batch.is_entry)
-    keys = pairs[entry] << _BUCKET_BITS | histogram_index(batch.duration_ns[entry])
-    return by_second(batch.end_s[entry], keys, np.ones((len(entry), 1)))
+    keys = pairs[entry] << BUCKET_BITS | histogram_index(batch.duration_ns[entry])
+    return Timed(batch.end_s[entry], keys, np.ones((len(entry), 1))).added_up()
 
 
-def _point(
+def point(
     service: str, operation: str | None, window: tuple[int, int], sums: Sums, histogram: npt.NDArray[np.int64]
 ) -> RedPoint:
     requests, errors, duration, down_requests, down_errors, down_duration = sums.tolist()
@@ -330,11 +461,11 @@ def _points(
     histogram_keys, histogram_sums = histograms
     first_cell = np.zeros(int(owner_of_pair.max()) + 1, dtype=np.int64)
     first_cell[owners] = np.arange(len(owners)) * HISTOGRAM_BUCKETS
-    cells = first_cell[owner_of_pair][histogram_keys >> _BUCKET_BITS] + (histogram_keys & _BUCKET_MASK)
+    cells = first_cell[owner_of_pair][histogram_keys >> BUCKET_BITS] + (histogram_keys & _BUCKET_MASK)
     counts_by_cell = np.bincount(cells, weights=histogram_sums[:, 0], minlength=len(owners) * HISTOGRAM_BUCKETS)
     dense = counts_by_cell.astype(np.int64).reshape(-1, HISTOGRAM_BUCKETS)
     points = [
-        _point(names[owner][0], names[owner][1], window, added[row], dense[row])
+        point(names[owner][0], names[owner][1], window, added[row], dense[row])
         for row, owner in enumerate(owners.tolist())
     ]
     return sorted(points, key=lambda point: (point.service, point.operation or ""))
@@ -359,7 +490,7 @@ def _steps(
         if mine.any():
             cell(second)[0][:] += sums[mine].sum(axis=0)
     for second, keys, sums in histograms:
-        mine = of_service[keys >> _BUCKET_BITS]
+        mine = of_service[keys >> BUCKET_BITS]
         if mine.any():
             np.add.at(cell(second)[1], keys[mine] & _BUCKET_MASK, sums[mine, 0].astype(np.int64))
     return found

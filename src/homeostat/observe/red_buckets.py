@@ -1,10 +1,12 @@
 """Sparse sums per second, with a bounded memory. ``observe.red`` keeps its counts, histograms and edges in them.
 
 A bucket is a sorted array of keys and one row of sums for each. Seconds that have grown old are added up to minutes.
-Not thread-safe: the owner locks.
+Whoever asks for many seconds gets them in blocks of ten and of sixty, which are added up once and kept until one of
+their seconds changes. Not thread-safe: the owner locks.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,7 +16,9 @@ Keys = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
 MINUTE_S: Final = 60
+_TEN_S: Final = 10
 _DENSE_PER_KEY: Final = 4
+_BLOCKS_MAX: Final = 512  # of each length: beyond, those that nobody has asked for lately are not kept
 
 
 def add_up(keys: Keys, sums: Sums) -> tuple[Keys, Sums]:
@@ -30,15 +34,36 @@ def add_up(keys: Keys, sums: Sums) -> tuple[Keys, Sums]:
     return unique, np.stack(rows, axis=1)
 
 
-def by_second(seconds: Keys, keys: Keys, sums: Sums) -> list[tuple[int, Keys, Sums]]:
-    """Rows added up by second and key, one part for each second."""
-    if not len(keys):
-        return []
-    first, width = int(seconds.min()), int(keys.max()) + 1
-    unique, added = add_up((seconds - first) * width + keys, sums)
-    numbers, starts = np.unique(unique // width, return_index=True)
-    parts = zip(np.split(unique % width, starts[1:]), np.split(added, starts[1:]), strict=True)
-    return [(first + number, *part) for number, part in zip(numbers.tolist(), parts, strict=True)]
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Sums by second and key: one row of each array belongs together. ``sums``: shape ``(rows, columns)``."""
+
+    seconds: Keys
+    keys: Keys
+    sums: Sums
+
+    @classmethod
+    def none(cls, columns: int) -> "Timed":
+        """No row."""
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, columns)))
+
+    def added_up(self, length_s: int = 1) -> "Timed":
+        """Rows of the same key and second (or whatever ``length_s`` is) added up, sorted by time and key."""
+        if not len(self.keys):
+            return self
+        seconds = self.seconds - self.seconds % length_s if length_s > 1 else self.seconds
+        first, low = int(seconds.min()), int(self.keys.min())
+        width = int(self.keys.max()) - low + 1
+        unique, added = add_up((seconds - first) * width + (self.keys - low), self.sums)
+        return Timed(unique // width + first, unique % width + low, added)
+
+    def by_second(self) -> Iterator[tuple[int, Keys, Sums]]:
+        """One part for each second. The rows must be sorted by time."""
+        if not len(self.keys):
+            return
+        starts = np.flatnonzero(np.concatenate([[True], self.seconds[1:] != self.seconds[:-1]])).tolist()
+        for start, end in zip(starts, [*starts[1:], len(self.keys)], strict=True):
+            yield int(self.seconds[start]), self.keys[start:end], self.sums[start:end]
 
 
 class _Bucket:
@@ -80,6 +105,8 @@ class Buckets:
         self._rows_max = rows_max
         self._seconds: dict[int, _Bucket] = {}
         self._minutes: dict[int, _Bucket] = {}  # by their first second
+        self._tens: dict[int, tuple[Keys, Sums]] = {}  # ten seconds added up, by the first of them
+        self._sixties: dict[int, tuple[Keys, Sums]] = {}
         self._tidied_s = 0
         self._horizon = 0  # no second before this one is kept as a second
         self._kept_from_s = 0  # what was before it has been let go
@@ -91,15 +118,17 @@ class Buckets:
 
     @property
     def kept_from_s(self) -> int:
-        """What is older is not kept."""
+        """What is older is not kept. The beginning of a minute."""
         return self._kept_from_s
 
     def add(self, second: int, keys: Keys, sums: Sums) -> None:
         """Add to one second (Unix time)."""
         if second < self._horizon:
             self._minutes.setdefault(second - second % MINUTE_S, _Bucket()).add(keys, sums)
-        else:
-            self._seconds.setdefault(second, _Bucket()).add(keys, sums)
+            return
+        self._seconds.setdefault(second, _Bucket()).add(keys, sums)
+        self._tens.pop(second - second % _TEN_S, None)
+        self._sixties.pop(second - second % MINUTE_S, None)
 
     def tidy(self, now_s: int) -> None:
         """Let time pass: old seconds become minutes, old minutes go. Does something once a second at most."""
@@ -113,6 +142,11 @@ class Buckets:
         while self.rows > self._rows_max and len(self._minutes) > 1:
             self._drop_minutes(min(self._minutes) + 1)
 
+    def begin(self, kept_from_s: int, seconds_from_s: int) -> None:
+        """What is before the first is kept elsewhere; what is before the second is known by the minute only."""
+        self._drop_minutes(kept_from_s)
+        self._raise_horizon(seconds_from_s)
+
     def _raise_horizon(self, to_s: int) -> None:
         to_s -= to_s % MINUTE_S  # whole minutes only: none is half here and half there
         if to_s <= self._horizon:
@@ -122,8 +156,12 @@ class Buckets:
             self._minutes.setdefault(second - second % MINUTE_S, _Bucket()).add(*self._seconds.pop(second).whole())
         for minute in [minute for minute in self._minutes if minute >= to_s - 2 * MINUTE_S]:
             self._minutes[minute].whole()
+        for blocks in (self._tens, self._sixties):
+            for first in [first for first in blocks if first < to_s]:
+                del blocks[first]
 
     def _drop_minutes(self, before_s: int) -> None:
+        before_s = -(-before_s // MINUTE_S) * MINUTE_S  # a minute that is not whole any more goes
         self._kept_from_s = max(self._kept_from_s, before_s)
         for minute in [minute for minute in self._minutes if minute < before_s]:
             del self._minutes[minute]
@@ -136,6 +174,7 @@ class Buckets:
 
     def between(self, start_s: int, end_s: int) -> Iterator[tuple[int, Keys, Sums]]:
         """``(second, keys, sums)`` of the buckets that begin in ``[start_s, end_s)``, oldest first."""
+        start_s = max(start_s, self._kept_from_s)
         for held in (self._minutes, self._seconds):
             if end_s - start_s < len(held):
                 times = [second for second in range(start_s, end_s) if second in held]
@@ -144,9 +183,57 @@ class Buckets:
             for second in times:
                 yield second, *held[second].whole()
 
+    def by_minute(self, start_s: int, end_s: int) -> Iterator[tuple[int, Keys, Sums]]:
+        """``(first second, keys, sums)`` of the minutes that begin in ``[start_s, end_s)``, oldest first."""
+        start_s = max(start_s, self._kept_from_s)
+        for minute in sorted(minute for minute in self._minutes if start_s <= minute < end_s):
+            yield minute, *self._minutes[minute].whole()
+        for minute in sorted({second - second % MINUTE_S for second in self._seconds}):
+            if start_s <= minute < end_s:
+                yield minute, *self._block(minute, MINUTE_S)
+
     def total(self, start_s: int, end_s: int) -> tuple[Keys, Sums]:
-        """Everything in ``[start_s, end_s)`` as it lies there: a key may appear once for each bucket."""
-        parts = list(self.between(start_s, end_s))
-        if not parts:
-            return np.zeros(0, dtype=np.int64), np.zeros((0, self._columns))
-        return np.concatenate([keys for _, keys, _ in parts]), np.concatenate([sums for _, _, sums in parts])
+        """Everything in ``[start_s, end_s)``; a key may appear more than once."""
+        start_s = max(start_s, self._kept_from_s)
+        parts = [self._minutes[minute].whole() for minute in self._minutes if start_s <= minute < end_s]
+        if self._seconds:
+            parts += self._blocks(max(start_s, min(self._seconds)), min(end_s, max(self._seconds) + 1))
+        return _together(parts, self._columns)
+
+    def _blocks(self, at: int, end_s: int) -> list[tuple[Keys, Sums]]:
+        """The seconds ``[at, end_s)`` in as few parts as there are."""
+        parts: list[tuple[Keys, Sums]] = []
+        while at < end_s:
+            for length in (MINUTE_S, _TEN_S):
+                if at % length == 0 and at + length <= end_s:
+                    parts.append(self._block(at, length))
+                    at += length
+                    break
+            else:
+                if (bucket := self._seconds.get(at)) is not None:
+                    parts.append(bucket.whole())
+                at += 1
+        return parts
+
+    def _block(self, first: int, length: int) -> tuple[Keys, Sums]:
+        """The seconds ``[first, first + length)`` added up."""
+        blocks = self._tens if length == _TEN_S else self._sixties
+        block = blocks.get(first)
+        if block is None:
+            if length == _TEN_S:
+                seconds = range(first, first + length)
+                parts = [bucket.whole() for second in seconds if (bucket := self._seconds.get(second)) is not None]
+            else:
+                parts = [self._block(ten, _TEN_S) for ten in range(first, first + length, _TEN_S)]
+            if len(blocks) >= _BLOCKS_MAX:
+                blocks.clear()
+            block = blocks[first] = add_up(*_together(parts, self._columns))
+        return block
+
+
+def _together(parts: list[tuple[Keys, Sums]], columns: int) -> tuple[Keys, Sums]:
+    if not parts:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, columns))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([keys for keys, _ in parts]), np.concatenate([sums for _, sums in parts])

@@ -4,7 +4,9 @@ Used by ``observe.red`` under its lock. A call's two halves come from two proces
 seconds: each half waits for the other for at least ``_WAIT_S`` and at most twice as long, within a bound.
 """
 
-from collections.abc import Sequence
+import io
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -13,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.red import Edge
-from homeostat.observe.red_buckets import Buckets, Keys, Sums, add_up, by_second
+from homeostat.observe.red_buckets import Buckets, Keys, Sums, Timed, add_up
+from homeostat.observe.red_delta import EDGE_BITS, Growing
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import (
     KIND_CLIENT,
@@ -27,10 +30,10 @@ from homeostat.store.telemetry.schema import (
 
 _WAIT_S: Final = 60
 _WAITING_MAX: Final = 100_000  # of each half, per generation: about 20 MB
-_EDGE_SHIFT: Final = 20  # edge key = caller << 20 | callee
-_CALLEE: Final = (1 << _EDGE_SHIFT) - 1
+_CALLEE: Final = (1 << EDGE_BITS) - 1
 _TRACE_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
+_AGES: Final = ("young", "old")
 _NOWHERE: Final = np.int64(-1)
 
 Call = tuple[int, int, float, float]
@@ -38,6 +41,11 @@ Call = tuple[int, int, float, float]
 
 Half = TypeVar("Half")
 Numbers = npt.NDArray[np.int64]
+
+
+def edge_key(caller: int, callee: int) -> int:
+    """An edge as a number, from the numbers of its services."""
+    return caller << EDGE_BITS | callee
 
 
 class _Waiting(Generic[Half]):
@@ -67,6 +75,14 @@ class _Waiting(Generic[Half]):
     def get(self, key: int) -> Half | None:
         half = self._young.get(key)
         return half if half is not None else self._old.get(key)
+
+    def generations(self) -> tuple[dict[int, Half], dict[int, Half]]:
+        """The younger and the older one."""
+        return self._young, self._old
+
+    def begin(self, young: dict[int, Half], old: dict[int, Half], now_s: int) -> None:
+        """With those that waited when this was saved."""
+        self._young, self._old, self._since_s = young, old, now_s
 
     def pop(self, key: int) -> Half | None:
         young, old = self._young.pop(key, None), self._old.pop(key, None)
@@ -103,6 +119,7 @@ class Topology:
 
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
+        self.delta: Growing | None = None  # what is counted is added to it as well
         self._clients: _Waiting[int] = _Waiting()
         self._servers: _Waiting[list[Call]] = _Waiting()
 
@@ -153,19 +170,63 @@ class Topology:
     def _count(self, callers: Numbers, calls: _Calls) -> None:
         if not len(callers):
             return
-        keys: Keys = (callers.astype(np.int64) << _EDGE_SHIFT) | calls.callee
+        keys: Keys = (callers.astype(np.int64) << EDGE_BITS) | calls.callee
         sums: Sums = np.stack([np.ones(len(keys)), calls.error, calls.duration_ms], axis=1)
-        for part in by_second(calls.end_s, keys, sums):
+        counted = Timed(calls.end_s, keys, sums).added_up()
+        for part in counted.by_second():
             self.buckets.add(*part)
+        if self.delta is not None:
+            self.delta.add(counted)
+
+    def snapshot(self, services: Sequence[str]) -> bytes:
+        """Both kinds of halves that wait, for ``restore``. ``services``: the names by number."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {"services": np.array(services or [""], dtype=np.str_)}
+        for age, clients in zip(_AGES, self._clients.generations(), strict=True):
+            arrays[f"{age}_clients"] = np.fromiter(clients, np.uint64, len(clients))
+            arrays[f"{age}_callers"] = np.fromiter(clients.values(), np.int32, len(clients))
+        for age, servers in zip(_AGES, self._servers.generations(), strict=True):
+            pairs = [(key, call) for key, calls in servers.items() for call in calls]
+            arrays[f"{age}_servers"] = np.array([key for key, _ in pairs], dtype=np.uint64)
+            arrays[f"{age}_calls"] = np.array([call for _, call in pairs], dtype=np.float64).reshape(-1, 4)
+        file = io.BytesIO()
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] (the stubs take its keywords for options)
+        return file.getvalue()
+
+    def restore(self, data: bytes, number: Callable[[str], int], now_s: int) -> None:
+        """What ``snapshot`` gave. ``number``: a service's number by its name. Raises ValueError for anything else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                numbers = [number(name) for name in arrays["services"].tolist()]
+                clients = [_clients_of(arrays[f"{age}_clients"], arrays[f"{age}_callers"], numbers) for age in _AGES]
+                servers = [_servers_of(arrays[f"{age}_servers"], arrays[f"{age}_calls"], numbers) for age in _AGES]
+        except (OSError, KeyError, IndexError, zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(f"not a topology that was saved: {error}") from error
+        self._clients.begin(clients[0], clients[1], now_s)
+        self._servers.begin(servers[0], servers[1], now_s)
 
     def edges(self, start_s: int, end_s: int, services: Sequence[str]) -> list[Edge]:
         """Calls over ``[start_s, end_s)``, by caller and callee. ``services``: the names by number."""
         keys, sums = add_up(*self.buckets.total(start_s, end_s))
         found = [
-            Edge(services[key >> _EDGE_SHIFT], services[key & _CALLEE], round(row[0]), round(row[1]), float(row[2]))
+            Edge(services[key >> EDGE_BITS], services[key & _CALLEE], round(row[0]), round(row[1]), float(row[2]))
             for key, row in zip(map(int, keys), sums, strict=True)
         ]
         return sorted(found, key=lambda edge: (edge.caller, edge.callee))
+
+
+def _clients_of(
+    keys: npt.NDArray[np.uint64], callers: npt.NDArray[np.int32], numbers: Sequence[int]
+) -> dict[int, int]:
+    return {key: numbers[caller] for key, caller in zip(keys.tolist(), callers.tolist(), strict=True)}
+
+
+def _servers_of(
+    keys: npt.NDArray[np.uint64], calls: npt.NDArray[np.float64], numbers: Sequence[int]
+) -> dict[int, list[Call]]:
+    found: dict[int, list[Call]] = {}
+    for key, (second, callee, error, duration_ms) in zip(keys.tolist(), calls.tolist(), strict=True):
+        found.setdefault(key, []).append((int(second), numbers[int(callee)], error, duration_ms))
+    return found
 
 
 def _servers(

@@ -1,0 +1,188 @@
+"""Rows of persisted rollups as answers: points, steps, minutes and edges. Called by ``rollups``; nothing here reads
+files."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint
+from homeostat.observe.red import MinuteRow, point
+from homeostat.observe.red_buckets import MINUTE_S
+from homeostat.store.telemetry.rollup_schema import (
+    EDGE_SUMS,
+    SUMS,
+    cells_of,
+    edge_codes,
+    histogram_of,
+    sums_of,
+)
+from homeostat.store.telemetry.schema import column
+
+MINUTE_COLUMNS: Final = ("start_s", "requests", "errors", "duration_sum_ms", "buckets", "bucket_counts")
+"""What ``minutes_of`` needs."""
+
+STEP_COLUMNS: Final = ("start_s", *SUMS, "buckets", "bucket_counts")
+"""What ``steps_of`` needs."""
+
+
+def within(table: pa.Table, start_s: int, end_s: int) -> pa.Table:
+    """The rows that begin in ``[start_s, end_s)``."""
+    begins = column(table, "start_s").to_numpy()
+    wanted = (begins >= start_s) & (begins < end_s)
+    return table if wanted.all() else table.filter(pa.array(wanted)).combine_chunks()
+
+
+def points_of(tables: Sequence[pa.Table], window: tuple[int, int]) -> list[RedPoint]:
+    """One point for each series; all rows count."""
+    tables = [table for table in tables if table.num_rows]
+    if not tables:
+        return []
+    cells = cells_of(tables)
+    size = len(cells.names)
+    sums = np.stack([np.bincount(cells.series, weights=values, minlength=size) for values in cells.sums.T], axis=1)
+    buckets = cells.bucket_series * HISTOGRAM_BUCKETS + cells.bucket
+    counts = np.bincount(buckets, weights=cells.bucket_count, minlength=size * HISTOGRAM_BUCKETS)
+    dense = counts.astype(np.int64).reshape(size, HISTOGRAM_BUCKETS)
+    return [
+        point(service, operation or None, window, sums[row], dense[row])
+        for row, (service, operation) in enumerate(cells.names)
+    ]
+
+
+def together(older: Iterable[RedPoint], newer: Iterable[RedPoint], window: tuple[int, int]) -> list[RedPoint]:
+    """Two halves of one window as one, sorted."""
+    found = {(one.service, one.operation): one for one in older}
+    for one in newer:
+        key = one.service, one.operation
+        found[key] = add(found[key], one, window) if key in found else add(one, None, window)
+    return sorted(found.values(), key=lambda one: (one.service, one.operation or ""))
+
+
+def add(one: RedPoint, other: RedPoint | None, window: tuple[int, int]) -> RedPoint:
+    """Two points of one series as one over ``window``."""
+    first, second = _numbers(one), _numbers(other) if other is not None else None
+    sums, histogram = first if second is None else (first[0] + second[0], first[1] + second[1])
+    return point(one.service, one.operation, window, sums, histogram)
+
+
+def _numbers(one: RedPoint) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    sums = [
+        one.requests,
+        one.errors,
+        one.duration_sum_ms,
+        one.downstream_requests,
+        one.downstream_errors,
+        one.downstream_duration_sum_ms,
+    ]
+    histogram = np.array(one.histogram or [0] * HISTOGRAM_BUCKETS, dtype=np.int64)
+    return np.array(sums, dtype=np.float64), histogram
+
+
+def steps_of(tables: Sequence[pa.Table], service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
+    """One point of the service for each step from ``start_s`` in which there is a row."""
+    tables = [table for table in tables if table.num_rows]
+    if not tables:
+        return []
+    table = pa.concat_tables(tables).combine_chunks()
+    step = (column(table, "start_s").to_numpy() - start_s) // step_s
+    present, place = np.unique(step, return_inverse=True)
+    sums = np.stack([np.bincount(place, weights=values) for values in sums_of(table, SUMS).T], axis=1)
+    rows, bucket, count = histogram_of(table)
+    cells = place[rows] * HISTOGRAM_BUCKETS + bucket
+    counts = np.bincount(cells, weights=count, minlength=len(present) * HISTOGRAM_BUCKETS)
+    dense = counts.astype(np.int64).reshape(-1, HISTOGRAM_BUCKETS)
+    begins = [start_s + number * step_s for number in present.tolist()]
+    return [
+        point(service, None, (at, min(at + step_s, end_s)), sums[row], dense[row]) for row, at in enumerate(begins)
+    ]
+
+
+def edges_of(tables: Sequence[pa.Table], recent: Sequence[Edge]) -> list[Edge]:
+    """Edges of persisted rows and of memory, by caller and callee."""
+    found = {(edge.caller, edge.callee): edge for edge in recent}
+    for table in tables:
+        if not table.num_rows:
+            continue
+        callers, callees, edge = edge_codes(table)
+        sums = [np.bincount(edge, weights=values) for values in sums_of(table, EDGE_SUMS).T]
+        for caller, callee, requests, errors, duration in zip(callers, callees, *sums, strict=True):
+            known = found.get((caller, callee), Edge(caller, callee, 0, 0, 0.0))
+            found[caller, callee] = Edge(
+                caller,
+                callee,
+                known.requests + round(requests),
+                known.errors + round(errors),
+                known.duration_sum_ms + float(duration),
+            )
+    return sorted(found.values(), key=lambda edge: (edge.caller, edge.callee))
+
+
+class _Grid:
+    """Dense minutes to be filled, one row for each minute that has anything."""
+
+    def __init__(self, begins: Sequence[npt.NDArray[np.int64]], start_s: int, end_s: int) -> None:
+        self._first = start_s - start_s % MINUTE_S
+        is_present = np.zeros(max(0, -(-(end_s - self._first) // MINUTE_S)), dtype=np.bool_)
+        for times in begins:
+            is_present[(times - self._first) // MINUTE_S] = True
+        minutes = np.flatnonzero(is_present)
+        self._row = np.cumsum(is_present) - 1
+        self.start_s = (minutes * MINUTE_S + self._first).astype(np.int64)
+        self.sums = np.zeros((3, len(minutes)))
+        self.histogram = np.zeros((len(minutes), HISTOGRAM_BUCKETS), dtype=np.int32)
+
+    def rows(self, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The row of each time."""
+        return self._row[(times - self._first) // MINUTE_S]
+
+    def fill(self, table: pa.Table) -> None:
+        """Add persisted rows."""
+        rows = self.rows(column(table, "start_s").to_numpy())
+        for place, name in enumerate(("requests", "errors", "duration_sum_ms")):
+            np.add.at(self.sums[place], rows, column(table, name).to_numpy().astype(np.float64))
+        row, bucket, count = histogram_of(table)
+        cells, flat = rows[row] * HISTOGRAM_BUCKETS + bucket, self.histogram.reshape(-1)
+        if len(rows) < 2 or (rows[1:] > rows[:-1]).all():
+            flat[cells] += count.astype(np.int32)  # each cell once: several times quicker than add.at
+        else:
+            np.add.at(flat, cells, count.astype(np.int32))
+
+    def fill_row(self, minute: MinuteRow) -> None:
+        """Add a minute from memory."""
+        row = int(self.rows(np.array([minute[0]]))[0])
+        self.sums[:, row] += minute[1][:3]
+        self.histogram[row] += minute[2].astype(np.int32)
+
+
+def minutes_of(
+    tables: Sequence[pa.Table],
+    recent: Sequence[MinuteRow],
+    service: str,
+    operation: str | None,
+    window: tuple[int, int],
+) -> RedMinutes:
+    """The minutes of one series: persisted rows and those of memory, all within the window."""
+    begins = [column(table, "start_s").to_numpy() for table in tables]
+    begins.append(np.array([minute[0] for minute in recent], dtype=np.int64))
+    oldest = min((int(times.min()) for times in begins if len(times)), default=window[0])
+    newest = max((int(times.max()) for times in begins if len(times)), default=oldest)
+    grid = _Grid(begins, oldest, newest + 1)
+    for table in tables:
+        grid.fill(table)
+    for minute in recent:
+        grid.fill_row(minute)
+    served = grid.sums[0] > 0  # a minute with calls to others only is none of requests
+    if not served.all():
+        grid.start_s, grid.sums, grid.histogram = grid.start_s[served], grid.sums[:, served], grid.histogram[served]
+    return RedMinutes(
+        service=service,
+        operation=operation,
+        start_s=grid.start_s,
+        requests=np.rint(grid.sums[0]).astype(np.int64),
+        errors=np.rint(grid.sums[1]).astype(np.int64),
+        duration_sum_ms=grid.sums[2],
+        histogram=grid.histogram,
+    )
