@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from homeostat.cli.main import app
 from homeostat.core.config import Config
+from homeostat.core.sampling import Policy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +31,8 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}"
+        if f"{prefix}{name}" == "sampling.policies":
+            continue  # docs/sampling.md has them
         for inner in _models_in(field.annotation):
             yield from _settings(inner, f"{prefix}{name}.")
 
@@ -42,6 +45,17 @@ def test_every_setting_is_documented(setting: str) -> None:
 def test_every_documented_setting_exists() -> None:
     documented = set(re.findall(r"^\| `([a-z_.]+)` ", _read("docs/configuration.md"), re.MULTILINE))
     assert documented <= set(_settings(Config))
+
+
+def test_every_sampling_policy_and_its_keys_are_documented() -> None:
+    rows = {row.split("`")[1]: row for row in _read("docs/sampling.md").splitlines() if row.startswith("| `")}
+    policies = {
+        field.alias or name: field for name, field in Policy.model_fields.items() if name not in {"name", "type"}
+    }
+    assert set(policies) | {"always_sample", "trace_flags"} == set(rows)
+    for kind, field in policies.items():
+        (settings,) = _models_in(field.annotation)
+        assert not [key for key in settings.model_fields if f"`{key}`" not in rows[kind]]
 
 
 def _commands(group: typer.Typer) -> Iterator[str]:

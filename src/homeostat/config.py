@@ -18,8 +18,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from homeostat.core.config import Config, duration_text
+from homeostat.core.config import Config
 from homeostat.core.errors import ConfigError, ConfigProblem
+from homeostat.core.settings import duration_text
 
 Location = Sequence[str | int]
 
@@ -153,7 +154,8 @@ def _commands(config: Config) -> Iterator[_Complaint]:
 
 def _hosts(config: Config) -> Iterator[_Complaint]:
     hosts = {"server": config.server.host}
-    if config.receivers.otlp_grpc_port is not None or config.receivers.otlp_http_port is not None:
+    receivers = config.receivers
+    if any(getattr(receivers, name) is not None for name in type(receivers).model_fields if name.endswith("_port")):
         hosts["receivers"] = config.receivers.host
     for section, host in hosts.items():
         try:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from homeostat.cli.installed import Installed
 from homeostat.config import load_config
-from homeostat.core.config import Config, parse_duration
+from homeostat.core.config import Config
 from homeostat.core.errors import ConfigError
+from homeostat.core.settings import parse_duration
 from homeostat.flags import load_flags
 
 

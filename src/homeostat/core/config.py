@@ -1,49 +1,13 @@
 """The shape of ``homeostat.yaml``. Reading the file, with line numbers in its errors, is ``homeostat.config``."""
 
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from homeostat.core.models import PolicyMode
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
-
-
-def parse_duration(value: object) -> object:
-    """Read ``500ms``, ``30s``, ``5m``, ``2h`` or ``30d``.
-
-    Raises ValueError for anything else (a bare number leaves its unit to be guessed), and for what is not longer
-    than nothing.
-    """
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) is not None:
-        value = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    if not isinstance(value, timedelta):
-        raise ValueError("write a duration with its unit, as 500ms, 30s, 5m, 2h or 30d")
-    if value <= timedelta(0):
-        raise ValueError("a duration must be longer than nothing")
-    return value
-
-
-def duration_text(value: timedelta) -> str:
-    """The same duration as it is written in a configuration."""
-    seconds = value.total_seconds()
-    for unit, length in reversed(_UNITS.items()):
-        if seconds >= length and (seconds / length).is_integer():
-            return f"{seconds / length:.0f}{unit}"
-    return f"{seconds * 1000:.0f}ms"
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-class Section(BaseModel):
-    """Base of every section: a key that is not known is an error, not a silent nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from homeostat.core.sampling import SamplingConfig
+from homeostat.core.settings import Duration, Section
 
 
 class ServerConfig(Section):
@@ -101,11 +65,32 @@ class SloConfig(Section):
     interval: Duration = timedelta(seconds=10)  # how often they are evaluated
 
 
+class TracingAlertsConfig(Section):
+    """The three alerts on tracing: failing requests, slow requests, no traces at all."""
+
+    enabled: bool = True
+    errors_per_s: float = Field(default=10.0, gt=0)  # of one service; critical
+    p95_ms: float = Field(default=2000.0, gt=0)  # of one service; warning
+    hold: Duration = timedelta(minutes=5)  # so long each must hold; no traces for so long is critical
+
+
+class AnomalyConfig(Section):
+    """The correlation rule: slow traces are an anomaly, failing requests an alert, both together an incident."""
+
+    enabled: bool = True
+    slow_trace_ms: float = Field(default=1000.0, gt=0)
+    error_rate_percent: float = Field(default=5.0, gt=0, lt=100)
+    min_requests: int = Field(default=20, ge=1)  # within the window, to speak of an error rate
+    window: Duration = timedelta(minutes=1)
+
+
 class AlertingConfig(Section):
     """Where alerts go, and whose silences are maintenance windows."""
 
     alertmanager_url: str | None = None  # e.g. http://127.0.0.1:9093
     interval: Duration = timedelta(seconds=15)  # alerts are sent again while they last; silences are read
+    tracing: TracingAlertsConfig = TracingAlertsConfig()
+    anomalies: AnomalyConfig = AnomalyConfig()
 
 
 class ClickHouseConfig(Section):
@@ -234,12 +219,6 @@ class DynatraceConfig(Section):
 
     environment: str | None = None
     token: str | None = None
-
-
-class SamplingConfig(Section):
-    """Which traces are kept. Every trace counts in RED, topology and SLOs, kept or not."""
-
-    enabled: bool = True
 
 
 class Config(Section):

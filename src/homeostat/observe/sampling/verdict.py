@@ -1,0 +1,125 @@
+"""What all policies together decide: the Collector's precedence, and the probability that goes with it.
+
+Drop before inverted not sampled, before sampled, before inverted sampled (only where nothing voted against).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from homeostat.core.sampling import QUIET, Policy, SamplingConfig
+from homeostat.observe.sampling.facts import Facts
+from homeostat.observe.sampling.policies import Chances, Judge, Mask, Round, Vote, build, is_inverted
+
+NO_REASON = 0
+QUIET_REASON = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the traces of a round."""
+
+    keep: Mask
+    probability: Chances  # 0 where not kept
+    reason: npt.NDArray[np.int64]  # a place in ``Verdicts.reasons``
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The votes so far."""
+
+    sampled: Mask
+    dropped: Mask
+    vetoed: Mask  # inverted, not sampled
+    inverted: Mask  # inverted, sampled
+    against: Mask  # a plain "not sampled"
+    missed: Chances  # the probability that no policy sampled it
+    spared: Chances  # the probability that none dropped it
+    best: Chances
+    reason: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, traces: int) -> "_Tally":
+        def none() -> Mask:
+            return np.zeros(traces, dtype=np.bool_)
+
+        reason = np.zeros(traces, dtype=np.int64)
+        certain = np.ones(traces)
+        return cls(none(), none(), none(), none(), none(), certain, certain.copy(), -certain, reason)
+
+    def credit(self, where: Mask, chance: Chances, reason: int) -> None:
+        """The reason is the surest policy, of equally sure ones the first."""
+        better = where & ((chance > self.best) | ((chance == self.best) & (self.reason > reason)))
+        self.best[better] = chance[better]
+        self.reason[better] = reason
+
+
+class Verdicts:
+    """All policies of a configuration."""
+
+    def __init__(self, config: SamplingConfig, facts: Facts) -> None:
+        self._policies: Sequence[Policy] = config.effective_policies
+        self._judges: list[Judge] = [build(policy, facts, policy.name) for policy in self._policies]
+        self._first_match = config.sample_on_first_match
+        self.reasons = ("", QUIET, *(policy.name for policy in self._policies))
+        self.needs_bytes = any(part.bytes_limiting for policy in self._policies for part in policy.walk())
+        places = range(len(self._judges))
+        self._order = list(places) if self._first_match else sorted(places, key=lambda p: self._judges[p].is_costly)
+
+    def decide(self, traces: Round, *, quiet: bool, head: Chances) -> Verdict:
+        """Judge a round. ``quiet``: nothing is left out but what is dropped. ``head``: sampled before with this."""
+        tally = _Tally.of(len(traces))
+        for place in self._order:
+            among = self._among(place, tally)
+            self._count(place, self._judges[place].vote(traces, among), among, tally)
+        keep = tally.sampled | (tally.inverted & ~tally.against)
+        chance = np.where(tally.sampled, 1.0 - tally.missed, 1.0)
+        reason = tally.reason
+        if quiet:
+            reason = np.where(keep & (chance == 1.0), reason, QUIET_REASON)
+            keep, chance = np.ones(len(traces), dtype=np.bool_), np.ones(len(traces))
+        keep &= ~(tally.dropped | tally.vetoed)
+        probability = np.where(keep, np.clip(chance * tally.spared * head, 1e-9, 1.0), 0.0)
+        shown = keep | tally.dropped | tally.vetoed
+        return Verdict(keep, probability, np.where(shown, reason, NO_REASON))
+
+    def _among(self, place: int, tally: _Tally) -> Mask:
+        """Whom a policy is asked about: what costs much only about those that are not decided yet."""
+        everyone = np.ones(len(tally.sampled), dtype=np.bool_)
+        if self._first_match:
+            return everyone & ~(tally.sampled | tally.dropped)
+        if self._judges[place].is_costly and self._policies[place].type != "drop":
+            return ~(tally.dropped | tally.vetoed | (tally.sampled & (tally.best == 1.0)))
+        return everyone
+
+    def _count(self, place: int, vote: Vote, among: Mask, tally: _Tally) -> None:
+        policy, reason = self._policies[place], place + 2
+        sampled = vote.sampled & among
+        if policy.type == "drop":
+            tally.dropped |= sampled
+            tally.against |= ~sampled
+            tally.spared *= 1.0 - np.where(sampled, 0.0, vote.chance)
+            tally.reason[sampled] = reason
+            tally.best[sampled] = 2.0  # nothing is surer
+        elif is_inverted(policy):
+            tally.inverted |= sampled
+            tally.vetoed |= ~vote.sampled & among
+            tally.credit(sampled | ~vote.sampled & among, np.zeros(len(sampled)), reason)
+        else:
+            tally.sampled |= sampled
+            tally.against |= ~sampled
+            tally.missed *= 1.0 - vote.chance
+            tally.credit(sampled, vote.chance, reason)
+
+    def state(self) -> dict[str, Mapping[str, float]]:
+        """What the policies remember from round to round, by name."""
+        states = {policy.name: judge.state() for policy, judge in zip(self._policies, self._judges, strict=True)}
+        return {name: state for name, state in states.items() if state}
+
+    def restore(self, states: Mapping[str, Mapping[str, float]]) -> None:
+        """Go on from what ``state`` gave; policies that it does not name begin anew."""
+        for policy, judge in zip(self._policies, self._judges, strict=True):
+            if policy.name in states:
+                judge.restore(states[policy.name])
