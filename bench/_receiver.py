@@ -25,7 +25,7 @@ def _cpu_s() -> float:
 
 
 async def _run(directory: Path) -> None:
-    receivers = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None)
+    receivers = ReceiverConfig.only(otlp_http_port=0)
     async with running(receivers, StorageConfig(path=directory), SystemClock()) as pipeline:
         before = _cpu_s()
         idle_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -34,8 +34,15 @@ DEADLINE_S = 30.0
 DEADLINE_MS = DEADLINE_S * 1_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 CONFIG = """
-server: {{port: {port}}}
-receivers: {{otlp_http_port: 0, otlp_grpc_port: null}}
+server: {{port: {port}, jaeger_query_port: null}}
+receivers:
+  otlp_http_port: 0
+  otlp_grpc_port: null
+  jaeger_grpc_port: null
+  jaeger_http_port: null
+  jaeger_udp_compact_port: null
+  jaeger_udp_binary_port: null
+  zipkin_port: null
 storage: {{path: data}}
 detect: {{close_after: 1s}}
 heal: {{mode: approve, recovery: {{hold_off: 1s}}}}

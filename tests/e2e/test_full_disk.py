@@ -18,8 +18,15 @@ pytestmark = pytest.mark.e2e
 DISK_MIB = 48
 DEADLINE_S = 30.0
 CONFIG = """
-server: {port: 0}
-receivers: {otlp_http_port: 0, otlp_grpc_port: null}
+server: {port: 0, jaeger_query_port: null}
+receivers:
+  otlp_http_port: 0
+  otlp_grpc_port: null
+  jaeger_grpc_port: null
+  jaeger_http_port: null
+  jaeger_udp_compact_port: null
+  jaeger_udp_binary_port: null
+  zipkin_port: null
 storage: {path: %s, min_free_mib: 8}
 """
 

@@ -17,7 +17,12 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 COMMAND = [sys.executable, "-m", "homeostat.cli.main"]
-FREE_PORTS = "server: {port: 0}\nreceivers: {otlp_http_port: 0, otlp_grpc_port: 0}\nstorage: {path: data}\n"
+FREE_PORTS = """\
+server: {port: 0, jaeger_query_port: null}
+receivers: {otlp_http_port: 0, otlp_grpc_port: 0, jaeger_grpc_port: 0, jaeger_http_port: 0,
+  jaeger_udp_compact_port: 0, jaeger_udp_binary_port: 0, zipkin_port: 0}
+storage: {path: data}
+"""
 DEADLINE_S = 30.0
 
 
@@ -78,7 +83,7 @@ def test_a_taken_port_names_its_holder(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        config = _write(tmp_path, FREE_PORTS.replace("{port: 0}", f"{{port: {port}}}"))
+        config = _write(tmp_path, FREE_PORTS.replace("{port: 0,", f"{{port: {port},"))
         refused = _run("up", "--config", str(config), folder=tmp_path)
     assert refused.returncode == 2
     assert str(port) in refused.stderr
@@ -101,8 +106,8 @@ def test_names_of_what_is_not_there_are_found_before_anything_is_made(tmp_path: 
     for command in (("up", "--config"), ("check",)):
         refused = _run(*command, str(_write(tmp_path, text)), folder=tmp_path)
         assert refused.returncode == 2
-        assert "homeostat.yaml:6: heal.rules.0.action: no action is named 'reboot'" in refused.stderr
-        assert "homeostat.yaml:8: flags.initial.nope" in refused.stderr
+        assert "homeostat.yaml:7: heal.rules.0.action: no action is named 'reboot'" in refused.stderr
+        assert "homeostat.yaml:9: flags.initial.nope" in refused.stderr
     assert not (tmp_path / "data").exists()
 
 

@@ -1,12 +1,13 @@
 """Starts the receivers that the configuration wants. Called by ``pipeline``, when everything behind them runs."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
-from homeostat.observe.receivers import Refuse, http_server, otlp_grpc
+from homeostat.observe.receivers import Refuse, foreign, http_server, otlp_grpc
+from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.submit import Submitters
 
@@ -19,6 +20,7 @@ class Ports:
 
     otlp_http: int | None = None
     otlp_grpc: int | None = None
+    foreign: ForeignPorts = field(default_factory=ForeignPorts)  # Jaeger's and Zipkin's
 
 
 async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: Submitters, refuse: Refuse) -> Ports:
@@ -36,4 +38,5 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: S
                 receivers.host, receivers.otlp_grpc_port, submitters, refuse, max_request_bytes=max_bytes
             )
         )
-    return Ports(http_port, grpc_port)
+    others = await foreign.listen(stack, receivers, submitters.traces, refuse)
+    return Ports(http_port, grpc_port, others)

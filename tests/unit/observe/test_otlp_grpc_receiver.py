@@ -21,7 +21,7 @@ METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    receivers = ReceiverConfig(otlp_http_port=None, otlp_grpc_port=0, max_request_mib=1)
+    receivers = ReceiverConfig.only(otlp_grpc_port=0, max_request_mib=1)
     path = running(receivers, StorageConfig(path=tmp_path, min_free_mib=1), HandClock())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(path) as running_pipeline:
         yield running_pipeline
@@ -75,7 +75,7 @@ async def test_a_request_beyond_the_bound_is_refused(pipeline: Pipeline) -> None
 
 
 async def test_a_full_disk_asks_for_a_retry_and_says_when(tmp_path: Path) -> None:
-    receivers = ReceiverConfig(otlp_http_port=None, otlp_grpc_port=0)
+    receivers = ReceiverConfig.only(otlp_grpc_port=0)
     async with running(receivers, StorageConfig(path=tmp_path, min_free_mib=1 << 40), HandClock()) as pipeline:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await _raw(pipeline, body([S()]))

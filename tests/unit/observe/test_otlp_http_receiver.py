@@ -26,7 +26,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    receivers = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None, max_request_mib=1)
+    receivers = ReceiverConfig.only(otlp_http_port=0, max_request_mib=1)
     path = running(receivers, StorageConfig(path=tmp_path, min_free_mib=1), HandClock())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(path) as running_pipeline:
         yield running_pipeline
@@ -193,7 +193,7 @@ async def test_an_empty_request_is_a_success(pipeline: Pipeline) -> None:
 
 
 async def test_a_full_disk_is_told_as_a_retryable_error_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    receivers = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None)
+    receivers = ReceiverConfig.only(otlp_http_port=0)
     async with running(receivers, StorageConfig(path=tmp_path, min_free_mib=1), HandClock()) as pipeline:
         assert (await _post(pipeline, body([S(1, 1)]), PROTOBUF)).status_code == 200
     full = StorageConfig(path=tmp_path, min_free_mib=1 << 40)

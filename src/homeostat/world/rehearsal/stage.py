@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict
 
+from homeostat.core.config import ReceiverConfig
 from homeostat.core.errors import HomeostatError
 from homeostat.core.ports import Clock
 from homeostat.world.client import WorldClient
@@ -169,8 +170,10 @@ def homeostat_config(options: StageOptions, world_port: int) -> str:
     """A configuration file as a user would write it (JSON is YAML)."""
     world_url = f"http://127.0.0.1:{world_port}"
     config: Mapping[str, object] = {
-        "server": {"port": options.api_port},
-        "receivers": {"otlp_http_port": options.otlp_http_port, "otlp_grpc_port": options.otlp_grpc_port},
+        "server": {"port": options.api_port, "jaeger_query_port": None},  # a Jaeger may be running here
+        "receivers": ReceiverConfig.only(
+            otlp_http_port=options.otlp_http_port, otlp_grpc_port=options.otlp_grpc_port
+        ).model_dump(),
         "storage": {"path": "data"},
         "watch": {
             "processes": [
