@@ -26,6 +26,7 @@ from homeostat.observe.listening import listen
 from homeostat.observe.memory import keep_blocks
 from homeostat.observe.presence import Presence
 from homeostat.observe.receivers import Submit
+from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.submit import Submitters
 from homeostat.observe.red import RED_COLUMNS, Red, RedLimits
 from homeostat.observe.rollup_restoring import restore
@@ -50,6 +51,7 @@ class Pipeline:
     intake: Intake
     http_port: int | None  # None: that receiver is off
     grpc_port: int | None
+    foreign: ForeignPorts  # of Jaeger's and Zipkin's protocols
     _counters: Counters
 
     @property
@@ -129,7 +131,7 @@ async def running(
             await stack.enter_async_context(_thread(intake.run, intake.stop))
             submitters = Submitters(intake.submit, _not_kept("Metrics"), _not_kept("Logs"))
             ports = await listen(stack, receivers, submitters, counters.refuse)
-            yield Pipeline(rollups, store, intake, ports.otlp_http, ports.otlp_grpc, counters)
+            yield Pipeline(rollups, store, intake, ports.otlp_http, ports.otlp_grpc, ports.foreign, counters)
 
 
 def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake, presence: Presence, clock: Clock) -> None:
