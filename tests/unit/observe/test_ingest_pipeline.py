@@ -28,7 +28,7 @@ from homeostat.observe.red import Red
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore, FlushPolicy
 from support.spans import CLIENT, NOON, NOON_S, HandClock, S, body, trace_hex
 
-HTTP_ONLY = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None)
+HTTP_ONLY = ReceiverConfig.only(otlp_http_port=0)
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
@@ -194,9 +194,7 @@ async def test_a_taken_port_names_its_holder_and_leaves_nothing_behind(tmp_path:
 async def test_a_host_that_can_not_be_listened_on_names_the_reason_and_the_setting(
     tmp_path: Path, which: str, host: str, reason: str
 ) -> None:
-    receivers = ReceiverConfig.model_validate(
-        {"host": host, "otlp_http_port": None, "otlp_grpc_port": None, which: 0}
-    )
+    receivers = ReceiverConfig.only(**{"host": host, which: 0})
     with pytest.raises(ListenError, match=rf"{host}:0: .*{reason}.* receivers.host or receivers.{which} "):
         async with running(receivers, _storage(tmp_path), HandClock()):
             pytest.fail("it listens on what is not ours")
@@ -222,7 +220,7 @@ from homeostat.runtime import SystemClock
 from homeostat.store.telemetry.store import FlushPolicy
 
 async def main():
-    receivers = ReceiverConfig(otlp_http_port=0, otlp_grpc_port=None)
+    receivers = ReceiverConfig.only(otlp_http_port=0)
     policy = FlushPolicy(rows=400, age_s=0.3)
     storage = StorageConfig(path=Path(sys.argv[1]), min_free_mib=1)
     async with running(receivers, storage, SystemClock(), policy=policy) as pipeline:
