@@ -148,6 +148,7 @@ def _restore(store: EmbeddedTelemetryStore, red: Red, intake: Intake, presence: 
         intake.replay()
         red.restored(store.recent_from_s)
     presence.begin(began_s, alive_until_s=red.latest_s())
+    red.forget_totals()
 
 
 @asynccontextmanager

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from homeostat.core.ports import Clock
 from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
+from homeostat.core.totals import SpanTotals
 from homeostat.observe.red_buckets import Buckets, Keys, Sums, Timed, add_up
 from homeostat.observe.red_delta import BUCKET_BITS, Delta, SealedDelta
+from homeostat.observe.span_totals import Totals
 from homeostat.observe.topology import Topology, edge_key
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.rollup_schema import Cells
@@ -130,6 +132,7 @@ class Red:
         self._first_s: int | None = None  # the oldest second of which there was any span
         self._known_from_s: int | None = None
         self._last_seen: dict[int, int] = {}  # service number -> second
+        self._totals = Totals()
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -143,7 +146,11 @@ class Red:
         pairs = self._number_pairs(batch, services)
         counts, histograms = _count_parts(batch, pairs), _histogram_parts(batch, pairs)
         service_of_span = services[batch.service_codes]
+        roots = np.flatnonzero(batch.is_root)
+        root_buckets = histogram_index(batch.duration_ns[roots])
         with self._lock:
+            self._totals.add(counts, histograms)
+            self._totals.add_spans(batch.kind, service_of_span[roots], root_buckets, batch.duration_ns[roots])
             for second, keys, sums in counts.by_second():
                 self._counts.add(second, keys, sums)
             for second, keys, sums in histograms.by_second():
@@ -284,6 +291,18 @@ class Red:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
+    def forget_totals(self) -> None:
+        """Begin ``totals`` anew: what a start reads back was counted before it."""
+        with self._lock:
+            self._totals = Totals()
+
+    def totals(self) -> SpanTotals:
+        """Everything since the start."""
+        with self._lock:
+            services, owner = self._names.services, self._names.service_of_pair
+            names = [(services[owner[pair]], operation) for pair, operation in enumerate(self._names.operations)]
+            return self._totals.snapshot(names, services)
+
     def services(self) -> list[str]:
         """Every service seen within the retention of the rollups, sorted."""
         oldest = int(self._clock.now().timestamp()) - _MINUTES_KEPT * 60
@@ -379,6 +398,8 @@ class _Batch:
     is_entry: npt.NDArray[np.bool_]
     is_downstream: npt.NDArray[np.bool_]
     is_error: npt.NDArray[np.bool_]
+    is_root: npt.NDArray[np.bool_]
+    kind: npt.NDArray[np.int8]
 
     @classmethod
     def of(cls, spans: pa.Table, now_s: int) -> "_Batch":
@@ -400,6 +421,8 @@ class _Batch:
             is_entry=(kind == KIND_SERVER) | (kind == KIND_CONSUMER) | is_root,
             is_downstream=(kind == KIND_CLIENT) | (kind == KIND_PRODUCER),
             is_error=column(spans, "status_code").to_numpy() == STATUS_ERROR,
+            is_root=is_root,
+            kind=kind,
         )
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from homeostat.core.errors import StoreCorruptError, StoreError
 from homeostat.core.ports import Clock
 from homeostat.core.red import Edge, RedMinutes, RedPoint, RedReach
+from homeostat.core.totals import SpanTotals
 from homeostat.observe.presence import Presence
 from homeostat.observe.red import Red
 from homeostat.observe.red_buckets import MINUTE_S
@@ -145,6 +146,10 @@ class Rollups:
         self._presence.end()
 
     # -- reading ------------------------------------------------------------------------------------------------
+
+    def totals(self) -> SpanTotals:
+        """Everything since the start."""
+        return self._red.totals()
 
     def services(self) -> list[str]:
         """Every service seen within a day, sorted."""
