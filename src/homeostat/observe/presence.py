@@ -106,7 +106,7 @@ class Presence:
 
     def gaps(self, start_s: int) -> tuple[tuple[int, int], ...]:
         """Stretches since ``start_s`` in which nobody was there."""
-        if self._since_s is None:
+        if self._since_s is None or not self._past:
             return ()
         ends = [to for _, to in self._past]
         begins = [since for since, _ in self._past[1:]] + [self._since_s]

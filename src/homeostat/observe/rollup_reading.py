@@ -35,7 +35,7 @@ def within(table: pa.Table, start_s: int, end_s: int) -> pa.Table:
     return table if wanted.all() else table.filter(pa.array(wanted)).combine_chunks()
 
 
-def points_of(tables: Sequence[pa.Table], window: tuple[int, int]) -> list[RedPoint]:
+def points_of(tables: Sequence[pa.Table], window: tuple[int, int], *, by_service: bool) -> list[RedPoint]:
     """One point for each series; all rows count."""
     tables = [table for table in tables if table.num_rows]
     if not tables:
@@ -47,7 +47,7 @@ def points_of(tables: Sequence[pa.Table], window: tuple[int, int]) -> list[RedPo
     counts = np.bincount(buckets, weights=cells.bucket_count, minlength=size * HISTOGRAM_BUCKETS)
     dense = counts.astype(np.int64).reshape(size, HISTOGRAM_BUCKETS)
     return [
-        point(service, operation or None, window, sums[row], dense[row])
+        point(service, None if by_service else operation, window, sums[row], dense[row])
         for row, (service, operation) in enumerate(cells.names)
     ]
 

@@ -64,6 +64,10 @@ class _Written:
     delta: SealedDelta
     names: frozenset[str] = field(default_factory=frozenset[str])
 
+    def is_in(self, named: set[str]) -> bool:
+        """Whether the catalogue, which names these files, names it."""
+        return bool(self.names) and self.names <= named
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
@@ -96,8 +100,6 @@ class Rollups:
         """Close what was counted up to this request; from now on it is to be written."""
         with self._lock:
             written = _Written(self._red.seal_delta(seq))
-            named = {attachment.name for attachment in self._catalogue.state.attachments}
-            self._pending = [one for one in self._pending if not one.names or not one.names <= named]
             self._pending.append(written)
         return written
 
@@ -106,8 +108,8 @@ class Rollups:
         names = written.delta.write(directory)
         with self._lock:
             written.names = frozenset(names)
-            if not names:
-                self._pending.remove(written)
+            named = set(self._rollup_names())
+            self._pending = [one for one in self._pending if not one.is_in(named) and (names or one is not written)]
         return [Attachment(name=name, role=ROLE_ROLLUP) for name in names]
 
     def tend(self) -> None:
@@ -120,12 +122,17 @@ class Rollups:
         rollups = parse_names(self._rollup_names())
         expired = [rollup for rollup in rollups if rollup.to_s < now_s - self._retention_s - MINUTE_S]
         if expired:
-            self._catalogue.replace_attachments(_names(expired), [])
+            self._replace(expired, [])
             rollups = tuple(rollup for rollup in rollups if rollup not in expired)
         sources, level = to_merge([one for one in rollups if one not in self._unreadable], now_s)
         if sources:
             seconds_from_s = self._red.reach().seconds_from_s
             self._merging = self._merger.submit(self._merge, sources, level, seconds_from_s)
+
+    @property
+    def merging(self) -> "Future[tuple[list[Rollup], Rollup]] | None":
+        """The merge that is under way: its sources and what becomes of them."""
+        return self._merging
 
     def _merge(self, sources: list[Rollup], level: int, seconds_from_s: int) -> tuple[list[Rollup], Rollup]:
         return sources, merge(self._catalogue.attachment_dir, sources, level, seconds_from_s)
@@ -137,8 +144,13 @@ class Rollups:
         except (OSError, StoreCorruptError, pa.ArrowException) as error:
             logger.warning("Rollups are not merged now: %s", error)
             return
-        attachments = [Attachment(name=name, role=ROLE_ROLLUP) for name in merged.names]
-        self._catalogue.replace_attachments(_names(sources), attachments)
+        self._replace(sources, [Attachment(name=name, role=ROLE_ROLLUP) for name in merged.names])
+
+    def _replace(self, old: Sequence[Rollup], new: Sequence[Attachment]) -> None:
+        with self._lock:  # nobody may take what is in files for something that is still on its way to them
+            named = set(self._rollup_names())
+            self._pending = [one for one in self._pending if not one.is_in(named)]
+            self._catalogue.replace_attachments({name for one in old for name in one.names}, new)
 
     def close(self) -> None:
         """Wait for a merge that is under way; note that nobody counts any more."""
@@ -186,7 +198,7 @@ class Rollups:
                 return recent(start_s, end_s)
             older = self._rows(kind, start_s, min(end_s, bound_s), None, ROLLUP_SCHEMA.names)
             newer = recent(bound_s, end_s) if end_s > bound_s else []
-            return together(points_of(older, (start_s, end_s)), newer, (start_s, end_s))
+            return together(points_of(older, (start_s, end_s), by_service=kind == SERVICES), newer, (start_s, end_s))
 
         return self._ask(answer)
 
@@ -286,9 +298,9 @@ class Rollups:
         with self._lock:
             pending = list(self._pending)
             late = self._red.open_delta(end_s)
-        names = self._rollup_names()
+            names = self._rollup_names()
         named = set(names)
-        deltas = [one.delta for one in pending if not one.names or not one.names <= named]
+        deltas = [one.delta for one in pending if not one.is_in(named)]
         rollups = tuple(rollup for rollup in parse_names(names) if rollup.overlaps(start_s, end_s))
         return _View(rollups, tuple(deltas if late is None else [*deltas, late]))
 
@@ -297,10 +309,6 @@ class Rollups:
 
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())
-
-
-def _names(rollups: Sequence[Rollup]) -> set[str]:
-    return {name for rollup in rollups for name in rollup.names}
 
 
 def _only(table: pa.Table, series: Series) -> pa.Table:
