@@ -18,6 +18,7 @@ from homeostat.api import (
     runs,
     self_healing,
     services,
+    slos,
     traces,
     world_proxy,
 )
@@ -64,10 +65,12 @@ def create_api(parts: ApiParts) -> FastAPI:
 
 
 def _include(app: FastAPI, parts: ApiParts) -> None:
-    for area in (overview, services, incidents, runs, traces, analysis, metrics, live, world_proxy, docs_page):
+    for area in (overview, services, incidents, runs, traces, analysis, metrics, live, world_proxy, docs_page, slos):
         app.include_router(area.router)
     for prefix in self_healing.PREFIXES:
         app.include_router(self_healing.router, prefix=prefix)
+    for prefix in slos.PREFIXES:
+        app.include_router(slos.compatible, prefix=prefix)
     for router in parts.extra_routers:
         app.include_router(router)
     app.include_router(pages_router(parts.static_dir))  # last: it answers every other path

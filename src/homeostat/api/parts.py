@@ -11,6 +11,7 @@ from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, S
 from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetryStore
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
+from homeostat.observe.slo import SloService
 
 
 class HealerControl(Protocol):
@@ -58,6 +59,7 @@ class ApiParts:
     storage: Callable[[], StorageStatus]
     ingest: Callable[[], IngestCounters]
     heartbeat: Heartbeat  # of the loop
+    slos: SloService | None = None  # None: objectives are not evaluated here
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
     extra_routers: Sequence[APIRouter] = ()
     static_dir: Path | None = None  # the built dashboard; None: a page says how to build it
