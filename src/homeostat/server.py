@@ -9,14 +9,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 
 from homeostat.api.app import create_api
 from homeostat.api.flags import flags_router
+from homeostat.api.jaeger_query import jaeger_query_app
 from homeostat.api.ofrep import ofrep_router
 from homeostat.api.parts import ApiParts
 from homeostat.api.server import serving
@@ -26,6 +27,7 @@ from homeostat.core.errors import StoreError
 from homeostat.core.ports import Clock
 from homeostat.net import bind
 from homeostat.runtime import SystemClock
+from homeostat.serving import serving as serving_http
 from homeostat.web import static_dir
 
 log = logging.getLogger(__name__)
@@ -49,11 +51,48 @@ async def _serve(config: Config) -> None:
     with (
         _locked(config.storage.path),
         bind(config.server.host, config.server.port, settings="server.host or server.port") as listener,
+        _bound(config.server.host, config.server.jaeger_query_port, "server.jaeger_query_port") as jaeger,
     ):
-        async with running(config, clock) as homeostat, serving(create_api(_api_parts(homeostat)), listener):
-            with _announced(config.storage.path / READY_FILE, _ready(homeostat, listener, clock)):
+        async with (
+            running(config, clock) as homeostat,
+            serving(create_api(_api_parts(homeostat)), listener),
+            _jaeger_query(homeostat, jaeger),
+        ):
+            ready = _ready(homeostat, listener, clock) | {"jaeger_query": _url_of(jaeger)}
+            with _announced(config.storage.path / READY_FILE, ready):
                 await _told_to_stop()
     print("Stopped. Everything acknowledged is on disk.")
+
+
+@contextmanager
+def _bound(host: str, port: int | None, setting: str) -> Generator[socket.socket | None]:
+    """A further listening socket; None where its port is off."""
+    if port is None:
+        yield None
+        return
+    with bind(host, port, settings=f"server.host or {setting}") as listener:
+        yield listener
+
+
+def _url_of(listener: socket.socket | None) -> str | None:
+    if listener is None:
+        return None
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def _jaeger_query(homeostat: Homeostat, listener: socket.socket | None) -> AsyncGenerator[None]:
+    """Serve Jaeger's query interface beside the API, where it is on."""
+    if listener is None:
+        yield
+        return
+    server, observed = homeostat.config.server, homeostat.observed
+    app = jaeger_query_app(
+        observed.store, observed.red, homeostat.clock, host=server.host, allowed_hosts=server.allowed_hosts
+    )
+    async with serving_http(app, listener):
+        yield
 
 
 def _api_parts(homeostat: Homeostat) -> ApiParts:
@@ -69,6 +108,7 @@ def _api_parts(homeostat: Homeostat) -> ApiParts:
         storage=observed.storage_status,
         ingest=lambda: observed.counters,
         heartbeat=homeostat.heartbeat,
+        slos=homeostat.slos,
         world_url=homeostat.config.world_url,
         extra_routers=(flags_router(homeostat.flags), ofrep_router(homeostat.flags)),
         static_dir=static_dir(),

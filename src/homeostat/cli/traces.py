@@ -1,41 +1,54 @@
-"""``homeostat traces``: search, and a waterfall in the terminal."""
+"""``homeostat traces``: search, and a waterfall in the terminal. Comparisons are in ``traces_compared``."""
 
 from typing import Annotated, cast
 
 import typer
 
+from homeostat.cli import traces_compared
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
 from homeostat.cli.output import clock_time, number, print_json, print_table
+from homeostat.cli.traces_compared import AttributeOption, MinutesOption, OperationOption, ServiceOption, TextOption
 
-app = typer.Typer(help="Search traces and read one.", no_args_is_help=True)
+app = typer.Typer(help="Search traces, read one, and ask why some are slow.", no_args_is_help=True)
+app.command("compare")(traces_compared.compare)
+app.command("why-slow")(traces_compared.why_slow)
+app.command("bottlenecks")(traces_compared.bottlenecks)
+
 Row = dict[str, object]
 BAR_WIDTH = 40
 
 
 @app.command("search")
 def search(
-    service: Annotated[str | None, typer.Option(help="Its service.name, in full.")] = None,
-    operation: Annotated[str | None, typer.Option(help="A span's name, in full.")] = None,
+    *,
+    service: ServiceOption = None,
+    operation: OperationOption = None,
     errors: Annotated[bool, typer.Option("--errors", help="Only traces with an error.")] = False,
     min_ms: Annotated[float | None, typer.Option(help="At least this long, in milliseconds.")] = None,
-    minutes: Annotated[int, typer.Option(min=1, help="How far back.")] = 15,
+    max_ms: Annotated[float | None, typer.Option(help="At most this long, in milliseconds.")] = None,
+    attribute: AttributeOption = None,
+    text: TextOption = None,
+    minutes: MinutesOption = 15,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Of the page before: gives the next one.")] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
     """Traces that match, newest first."""
-    answer = cast(
-        "Row",
-        ApiClient(url).get(
-            "/api/traces",
-            service=service,
-            operation=operation,
-            errors_only=errors,
-            min_duration_ms=min_ms,
-            minutes=minutes,
-            limit=limit,
-        ),
+    path = traces_compared.question(
+        "/api/traces",
+        service=service,
+        operation=operation,
+        errors_only=errors or None,
+        min_duration_ms=min_ms,
+        max_duration_ms=max_ms,
+        attribute=attribute,
+        text=text,
+        minutes=minutes,
+        limit=limit,
+        cursor=cursor,
     )
+    answer = cast("Row", ApiClient(url).get(path))
     if as_json:
         print_json(answer)
         return
@@ -60,52 +73,36 @@ def search(
             for row in rows
         ],
     )
+    if answer["next_cursor"] is not None:
+        print(f"There are more: --cursor {answer['next_cursor']}")
 
 
 @app.command("show")
 def show(trace_id: str, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """One trace as a waterfall."""
-    trace = cast("Row", ApiClient(url).get(f"/api/traces/{trace_id}"))
+    """One trace as a waterfall; what it waited for (the critical path) is marked with *."""
+    client = ApiClient(url)
+    trace = cast("Row", client.get(f"/api/traces/{trace_id}"))
     if as_json:
         print_json(trace)
         return
-    spans = cast("list[Row]", trace["spans"])
-    start = min(cast("int", span["start_unix_nano"]) for span in spans) / 1e6
-    end = max(cast("int", span["start_unix_nano"]) / 1e6 + cast("float", span["duration_ms"]) for span in spans)
-    scale = BAR_WIDTH / max(end - start, 1e-3)
-    depth = _depths(spans)
+    analysis = cast("Row", client.get(f"/api/traces/{trace_id}/analysis"))
+    times = {str(row["span_id"]): row for row in cast("list[Row]", analysis["spans"])}
+    scale = BAR_WIDTH / max(cast("float", analysis["duration_ms"]), 1e-3)
     print_table(
-        ("SPAN", "MS", "STATUS", ""),
-        [
-            (
-                f"{'  ' * depth[str(span['span_id'])]}{span['service']} {span['name']}",
-                number(cast("float", span["duration_ms"])),
-                str(span["status"]),
-                _bar(
-                    (cast("int", span["start_unix_nano"]) / 1e6 - start) * scale,
-                    cast("float", span["duration_ms"]) * scale,
-                ),
-            )
-            for span in spans
-        ],
+        ("SPAN", "MS", "SELF MS", "*", "STATUS", ""),
+        [_line(span, times[str(span["span_id"])], scale) for span in cast("list[Row]", trace["spans"])],
     )
+    for note in cast("list[str]", analysis["notes"]):
+        print(note)
 
 
-def _bar(offset: float, length: float) -> str:
-    return " " * min(BAR_WIDTH - 1, round(offset)) + "━" * max(1, round(length))
-
-
-def _depths(spans: list[Row]) -> dict[str, int]:
-    """Depth of each span; a parent that is missing or is its own descendant counts as no parent."""
-    parents = {str(span["span_id"]): cast("str | None", span["parent_span_id"]) for span in spans}
-    depths: dict[str, int] = {}
-    for span_id in parents:
-        chain: list[str] = []
-        at: str | None = span_id
-        while at is not None and at in parents and at not in depths and at not in chain:
-            chain.append(at)
-            at = parents[at]
-        base = depths.get(at, -1) if at is not None and at not in chain else -1
-        for place, member in enumerate(reversed(chain), 1):
-            depths[member] = base + place
-    return depths
+def _line(span: Row, times: Row, scale: float) -> tuple[str, ...]:
+    start, duration = cast("float", times["start_ms"]), cast("float", times["duration_ms"])
+    return (
+        f"{'  ' * cast('int', times['depth'])}{span['service']} {span['name']}",
+        number(duration),
+        number(cast("float", times["self_ms"])),
+        "*" if cast("float", times["critical_ms"]) > 0 else "",
+        str(span["status"]),
+        " " * min(BAR_WIDTH - 1, round(start * scale)) + "━" * max(1, round(duration * scale)),
+    )

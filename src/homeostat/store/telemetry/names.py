@@ -69,7 +69,7 @@ class _Unhashed:
         return 0
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def _remembered(path: Path, what: _Unhashed) -> Operations:
     footer = (metadata(path).metadata or {}).get(FOOTER_KEY)
     if footer is None:
