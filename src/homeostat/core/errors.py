@@ -11,6 +11,7 @@ HomeostatError
 │   ├── StoreFullError     the disk (or the configured bound) is full: retry later, nothing acknowledged is lost
 │   └── StoreCorruptError  a file that cannot be read back
 ├── TelemetryRejectedError a payload that OTLP says must be refused for good (malformed, too large)
+├── NotifyError            somebody who is to be told (an Alertmanager) cannot be reached or refuses
 └── ActionError            an action that could not be carried out
     └── InDoubtError       an action that may or may not have happened: a person has to look
 """
@@ -78,6 +79,10 @@ class StoreCorruptError(StoreError):
 
 class TelemetryRejectedError(HomeostatError):
     """A payload that must be refused for good; sending it again would not help."""
+
+
+class NotifyError(HomeostatError):
+    """Somebody who is to be told cannot be reached or refuses."""
 
 
 class ActionError(HomeostatError):

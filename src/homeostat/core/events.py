@@ -61,3 +61,4 @@ class MaintenanceWindow(Model):
     reason: str
     created_by: str
     source: str = "homeostat"  # or alertmanager: a silence
+    alerts: tuple[str, ...] = ()  # empty: all, and healing waits; else only alerts of these names are muted

@@ -18,7 +18,7 @@ from homeostat.heal.case import Case
 from homeostat.heal.ledger import Ledger
 from homeostat.heal.locks import ResourceLocks
 from homeostat.heal.planner import Planner, StepKey, step_key
-from homeostat.heal.policy import Policy
+from homeostat.heal.policy import Policy, PolicyDecision
 from homeostat.heal.runner import Runner
 from homeostat.heal.story import PlanBook, RunStory, name_of
 from homeostat.heal.verify import ClosedAt, Verifier
@@ -111,11 +111,21 @@ class Course:
         rest = timedelta(seconds=RETRY_REST_S * 2 ** (len(failed) - 1))
         return (failed[-1].finished_at + rest - self._ward.clock.now()).total_seconds()
 
+    def _decision(self, step: PlanStep) -> PolicyDecision:
+        """How far a step may go by itself now."""
+        spec, now = self._ward.actions[step.action].spec, self._ward.clock.now()
+        return self._ward.policy.mode_for(step, spec, now, self._answered(step))
+
+    def _answered(self, step: PlanStep) -> list[str]:
+        """The resources whose trouble a step answers."""
+        return [issue.resource for issue in self._case.issues if step.issue_id in {None, issue.id}]
+
     async def _refusal(self, run: Run) -> str | None:
         now = self._ward.clock.now()
         if run.approved_by is not None:
             return await self._ward.policy.within_limits(run.step, now)
-        decision = await self._ward.policy.decide(run.step, self._ward.actions[run.step.action].spec, now)
+        spec = self._ward.actions[run.step.action].spec
+        decision = await self._ward.policy.decide(run.step, spec, now, self._answered(run.step))
         return None if decision.allowed else decision.reason
 
     async def _refused(self, run: Run, reason: str) -> float:

@@ -112,8 +112,7 @@ class FirstAid(Course):
         return RECHECK_S
 
     def _may_be_done(self, step: PlanStep) -> bool:
-        decision = self._ward.policy.mode_for(step, self._ward.actions[step.action].spec)
-        return decision.mode is PolicyMode.AUTO
+        return self._decision(step).mode is PolicyMode.AUTO
 
     async def _is_down(self, issue: Issue, *, again: bool) -> bool:
         """Not up; after a first try only where that is known, because it takes a moment until it is seen."""

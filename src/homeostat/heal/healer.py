@@ -36,7 +36,7 @@ from homeostat.heal.first_aid import FirstAid
 from homeostat.heal.ledger import Ledger
 from homeostat.heal.locks import ResourceLocks
 from homeostat.heal.planner import Planner
-from homeostat.heal.policy import Policy, PolicyView
+from homeostat.heal.policy import Maintenance, Policy, PolicyView
 from homeostat.heal.recovery import Recovery
 from homeostat.heal.runner import Runner
 from homeostat.heal.story import PlanBook, RunStory, name_of
@@ -62,6 +62,7 @@ class Healer:
         bus: Bus,
         clock: Clock,
         ids: Ids,
+        maintenance: Maintenance | None = None,
     ) -> None:
         by_name = {action.spec.name: action for action in actions}
         services = {process_id(item.name): service_id(item.service_name) for item in config.watch.processes}
@@ -76,7 +77,7 @@ class Healer:
             actions=by_name,
             planner=Planner(by_name, clock, ids, config.heal.max_candidates),
             plans=PlanBook(store),
-            policy=Policy(config.heal, ledger, store),
+            policy=Policy(config.heal, ledger, store, maintenance),
             approvals=Approvals(ledger, runner.record, story, clock),
             runner=runner,
             verifier=verifier,

@@ -1,15 +1,17 @@
 """What may be done without asking, by whom, and how often. Asked by ``treatment`` before each act.
 
 The order: the first matching rule gives the mode (else the default); a high risk is never taken without a person;
-then the breaker and the limits, both counted from the journal, so that a restart does not reset them.
+during maintenance nothing is done or asked for, only shown; then the breaker and the limits, both counted from the journal, so that a restart does not reset them.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.core.config import HealConfig, LimitConfig, PolicyRule
+from homeostat.core.events import MaintenanceWindow
 from homeostat.core.models import ActionSpec, Model, PlanStep, PolicyMode, Risk, Run
 from homeostat.core.ports import SettingStore
 from homeostat.heal.breaker import BreakerState, breaker_state
@@ -20,6 +22,9 @@ SETTING = "heal.auto"
 
 HOUR = timedelta(hours=1)
 
+Maintenance = Callable[[str, datetime], MaintenanceWindow | None]
+"""The window in which a resource (``kind:name``) is at a time; None: in none."""
+
 _LADDER = (PolicyMode.OBSERVE, PolicyMode.SUGGEST, PolicyMode.APPROVE, PolicyMode.AUTO)
 
 
@@ -29,6 +34,7 @@ class PolicyDecision(Model):
     mode: PolicyMode
     allowed: bool
     reason: str
+    maintenance: MaintenanceWindow | None = None  # that holds the mode down for now
 
 
 class BreakerView(Model):
@@ -59,7 +65,10 @@ class PolicyView(BaseModel):
 class Policy:
     """The configured policy with the toggle that people may set at run time."""
 
-    def __init__(self, config: HealConfig, ledger: Ledger, settings: SettingStore) -> None:
+    def __init__(
+        self, config: HealConfig, ledger: Ledger, settings: SettingStore, maintenance: Maintenance | None = None
+    ) -> None:
+        self._maintenance = maintenance or (lambda _resource, _now: None)
         self._config = config
         self._ledger = ledger
         self._settings = settings
@@ -82,8 +91,10 @@ class Policy:
             return self._config.mode
         return PolicyMode.AUTO if self._auto else _at_most(self._config.mode, PolicyMode.APPROVE)
 
-    def mode_for(self, step: PlanStep, spec: ActionSpec) -> PolicyDecision:
-        """How far a step may go by itself, before limits are looked at."""
+    def mode_for(
+        self, step: PlanStep, spec: ActionSpec, now: datetime, resources: Sequence[str] = ()
+    ) -> PolicyDecision:
+        """How far a step may go by itself, before limits are looked at. ``resources``: whose trouble it answers."""
         mode, reason = self.mode, f"the default mode is {self.mode}"
         for rule in self._config.rules:
             if fnmatchcase(step.action, rule.action) and fnmatchcase(step.resource, rule.resource):
@@ -93,15 +104,27 @@ class Policy:
             mode, reason = PolicyMode.APPROVE, "automatic healing is switched off"
         if spec.risk is Risk.HIGH and mode is PolicyMode.AUTO:
             mode, reason = PolicyMode.APPROVE, "its risk is high, so a person has to say yes"
-        return PolicyDecision(mode=mode, allowed=True, reason=reason)
+        window = self._window(step, resources, now)
+        if window is None:
+            return PolicyDecision(mode=mode, allowed=True, reason=reason)
+        mode, reason = _at_most(mode, PolicyMode.SUGGEST), in_maintenance(window)
+        return PolicyDecision(mode=mode, allowed=True, reason=reason, maintenance=window)
 
-    async def decide(self, step: PlanStep, spec: ActionSpec, now: datetime) -> PolicyDecision:
-        """May this step run now?"""
-        decision = self.mode_for(step, spec)
+    async def decide(
+        self, step: PlanStep, spec: ActionSpec, now: datetime, resources: Sequence[str] = ()
+    ) -> PolicyDecision:
+        """May this step run now, by itself?"""
+        decision = self.mode_for(step, spec, now, resources)
+        if decision.maintenance is not None:
+            return decision.model_copy(update={"allowed": False})
         forbidden = self._forbidden(step, await self._ledger.recent(), now)
         if forbidden is None:
             return decision
         return PolicyDecision(mode=decision.mode, allowed=False, reason=forbidden)
+
+    def _window(self, step: PlanStep, resources: Sequence[str], now: datetime) -> MaintenanceWindow | None:
+        found = (self._maintenance(resource, now) for resource in (step.resource, *resources))
+        return next((window for window in found if window is not None), None)
 
     async def within_limits(self, step: PlanStep, now: datetime) -> str | None:
         """Why a person may not have this either; None when they may. The breaker stops machines, not people."""
@@ -141,3 +164,8 @@ def _begun(runs: list[Run], now: datetime) -> list[Run]:
 
 def _at_most(mode: PolicyMode, ceiling: PolicyMode) -> PolicyMode:
     return min(mode, ceiling, key=_LADDER.index)
+
+
+def in_maintenance(window: MaintenanceWindow) -> str:
+    """Why nothing is done by itself now."""
+    return f"maintenance until {window.end:%Y-%m-%d %H:%M} UTC ({window.reason}, {window.created_by})"

@@ -10,6 +10,7 @@ from datetime import timedelta
 from anyio.abc import TaskStatus
 
 from homeostat.core.errors import ConflictError, StoreError
+from homeostat.core.events import MaintenanceWindow
 from homeostat.core.models import (
     AUTOMATIC,
     TERMINAL_RUN_STATUSES,
@@ -22,6 +23,7 @@ from homeostat.core.models import (
 )
 from homeostat.heal.course import FAULT_PAUSE_S, RECHECK_S, Course
 from homeostat.heal.judge import Word
+from homeostat.heal.policy import in_maintenance
 from homeostat.heal.story import in_words, name_of
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ AFTERMATH = timedelta(seconds=10)
 
 OUTLIVED_AFTER = timedelta(seconds=60)
 """An issue that is open so long after a verified act, and not about to close, has outlived it: it did not help."""
+
+MAINTENANCE_RECHECK_S = 5.0
+"""How often it is looked whether a maintenance window is over."""
 
 NO_REMEDY_GRACE = timedelta(seconds=5)
 """An incident grows in its first seconds: nobody is called for one whose causes are still being named."""
@@ -180,7 +185,7 @@ class Treatment(Course):
         rest_s = self._rest_s(plan.steps[0], runs)
         if rest_s > 0:
             return rest_s
-        modes = [self._ward.policy.mode_for(step, self._ward.actions[step.action].spec) for step in plan.steps]
+        modes = [self._decision(step) for step in plan.steps]
         if all(decision.mode is PolicyMode.OBSERVE for decision in modes):
             return None
         plan = await self._show(plan)
@@ -191,7 +196,11 @@ class Treatment(Course):
                 return 0.0
             if decision.mode is PolicyMode.AUTO:
                 return await self._take(await self._new_run(step, plan, AUTOMATIC))
-        return None  # only to be suggested
+        window = next((decision.maintenance for decision in modes if decision.maintenance), None)
+        if window is None:
+            return None  # only to be suggested
+        await self._tell_of_maintenance(window)
+        return MAINTENANCE_RECHECK_S
 
     async def _no_remedy(self, runs: list[Run]) -> float | None:
         if self._ward.policy.mode is PolicyMode.OBSERVE:
@@ -254,6 +263,17 @@ class Treatment(Course):
             data={"plan_id": plan.id, "digest": plan.digest, "candidates": len(plan.steps)},
         )
         return plan
+
+    async def _tell_of_maintenance(self, window: MaintenanceWindow) -> None:
+        """Once for each window."""
+        if window.id not in self._case.told:
+            self._case.told.add(window.id)
+            await self._ward.story.tell(
+                TimelineKind.UPDATED,
+                "Nothing is done by itself during maintenance",
+                incident_id=self._case.incident.id,
+                detail=in_maintenance(window),
+            )
 
     async def _tell_fault(self, error: Exception) -> None:
         try:

@@ -1,0 +1,219 @@
+"""Every few seconds: what holds becomes events, what holds no longer ends, new releases are told. Run by ``app``."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+
+from homeostat.core.config import AnomalyConfig, TracingAlertsConfig
+from homeostat.core.errors import HomeostatError
+from homeostat.core.events import Event, EventType
+from homeostat.core.models import TraceQuery
+from homeostat.core.ports import Clock, Ids, RedReader, SettingStore, TelemetryStore
+from homeostat.core.red import RedPoint, RedReach
+from homeostat.observe.correlate.conditions import (
+    ANOMALY,
+    EXAMPLES_MAX,
+    STEPS,
+    TRACING,
+    Condition,
+    elevated_errors,
+    has_slow,
+    silence,
+    slow_traces,
+    together,
+    tracing_alerts,
+)
+from homeostat.observe.correlate.releases import NewRelease, ReleaseWatch
+from homeostat.observe.correlate.timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 5.0
+LATE_S: Final = 3
+"""Spans arrive up to this late: a younger second is not looked at yet."""
+
+TRACES_READ: Final = 50
+RELEASES_SETTING: Final = "correlate.releases"
+REMEMBER_EVERY_S: Final = 300.0
+
+
+class Red(RedReader, Protocol):
+    """RED that says how far back it is whole."""
+
+    def reach(self) -> RedReach:
+        """How far back."""
+        ...
+
+
+class Correlator:
+    """Use it from the event loop."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        red: Red,
+        telemetry: TelemetryStore,
+        releases: ReleaseWatch,
+        settings: SettingStore,
+        clock: Clock,
+        ids: Ids,
+        tracing: TracingAlertsConfig,
+        anomalies: AnomalyConfig,
+    ) -> None:
+        self._timeline = timeline
+        self._red = red
+        self._telemetry = telemetry
+        self._releases = releases
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._tracing = tracing
+        self._anomalies = anomalies
+        self._listening_s = clock.now().timestamp()
+        self._steps: dict[int, Mapping[str, RedPoint]] = {}
+        self._remembered_at = clock.monotonic()
+
+    async def open(self) -> None:
+        """Take up what lasted and what was running at the last stop. Raises StoreError."""
+        await self._timeline.open()
+        text = await self._settings.get_setting(RELEASES_SETTING)
+        if text is not None:
+            try:
+                self._releases.load(text)
+            except ValidationError:
+                log.warning("Which releases were seen before cannot be read: the next of each service is the first")
+
+    async def run(self) -> None:
+        """Look until cancelled. A look that fails is tried again."""
+        while True:
+            try:
+                await self.look()
+            except HomeostatError as error:
+                log.warning("Events could not be told and are tried again: %s", error)
+            await anyio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Bring the timeline up to date with the telemetry. Raises StoreError."""
+        now = self._clock.now()
+        await self._settle(TRACING, await self._tracing_alerts(now), now)
+        await self._settle(ANOMALY, await self._anomalies_now(now), now)
+        for news in self._releases.take():
+            await self._timeline.record(self._release_event(news))
+        if self._clock.monotonic() - self._remembered_at >= REMEMBER_EVERY_S:
+            await self.remember()
+        await self._timeline.tidy()
+
+    async def remember(self) -> None:
+        """Write down which releases were seen. Raises StoreError."""
+        self._remembered_at = self._clock.monotonic()
+        await self._settings.put_setting(RELEASES_SETTING, self._releases.dump())
+
+    # -- conditions to events --------------------------------------------------------------------------------
+
+    async def _settle(self, prefix: str, found: list[Condition] | None, now: datetime) -> None:
+        """Begin what is new, end what is gone. None: nothing is known, and all stays as it is."""
+        if found is None:
+            return
+        lasting = {event.fingerprint: event for event in self._timeline.lasting(prefix=prefix)}
+        for condition in found:
+            if condition.fingerprint not in lasting:
+                await self._timeline.record(self._event(await self._with_examples(condition)))
+        for fingerprint in lasting.keys() - {condition.fingerprint for condition in found}:
+            await self._timeline.end(fingerprint, now)
+
+    def _event(self, condition: Condition) -> Event:
+        return Event(
+            id=self._ids.new("evt"),
+            time=datetime.fromtimestamp(condition.since_s, UTC),
+            type=condition.type,
+            title=condition.title,
+            description=condition.description,
+            severity=condition.severity,
+            source="homeostat",
+            fingerprint=condition.fingerprint,
+            services=condition.services,
+            traces=condition.traces,
+            metrics=condition.metrics,
+            data=condition.data,
+        )
+
+    async def _with_examples(self, condition: Condition) -> Condition:
+        """With real traces that show it, where there are any."""
+        if condition.traces or not condition.services or condition.type is EventType.INCIDENT:
+            return condition
+        errors = "error" in condition.fingerprint
+        since = datetime.fromtimestamp(condition.since_s, UTC)
+        traces = await self._telemetry.example_traces(condition.services[0], since, errors=errors, limit=EXAMPLES_MAX)
+        return replace(condition, traces=tuple(traces))
+
+    def _release_event(self, news: NewRelease) -> Event:
+        release, previous = news.release, news.previous
+        version = release.version or "a version that is not named"
+        place = f" in {release.environment}" if release.environment else ""
+        return Event(
+            id=self._ids.new("evt"),
+            time=datetime.fromtimestamp(news.at_s, UTC),
+            type=EventType.DEPLOYMENT,
+            change="deployment",
+            title=f"{release.service} runs {version}{place}{' again' if news.again else ''}",
+            description=f"Seen in the resource of its spans; before it was {previous.version}." if previous else "",
+            source="telemetry",
+            services=(release.service,),
+            data={
+                "version": release.version or None,
+                "environment": release.environment or None,
+                "previous_version": previous.version or None if previous else None,
+            },
+        )
+
+    # -- what holds now --------------------------------------------------------------------------------------
+
+    async def _tracing_alerts(self, now: datetime) -> list[Condition] | None:
+        if not self._tracing.enabled:
+            return []
+        now_s = now.timestamp()
+        quiet = silence(self._red.latest_s(), self._listening_s, now_s, self._tracing)
+        step_s = max(1, int(self._tracing.hold.total_seconds()) // STEPS)
+        end_s = (int(now_s) - LATE_S) // step_s * step_s
+        start_s = end_s - STEPS * step_s
+        known_from_s = self._red.reach().known_from_s
+        firing = {event.fingerprint for event in self._timeline.lasting(prefix=TRACING)}
+        if known_from_s is None or known_from_s > start_s:
+            return [quiet] if quiet else None if firing else []
+        steps = [await self._step(at, step_s) for at in range(start_s, end_s, step_s)]
+        self._steps = {at: points for at, points in self._steps.items() if at >= start_s}
+        found = tracing_alerts(steps, self._tracing, start_s, step_s, firing)
+        return [*found, quiet] if quiet else found
+
+    async def _step(self, start_s: int, step_s: int) -> Mapping[str, RedPoint]:
+        """RED of one complete step; the same one is asked for several times."""
+        points = self._steps.get(start_s)
+        if points is None:
+            read = await anyio.to_thread.run_sync(self._red.window, start_s, start_s + step_s)
+            points = self._steps[start_s] = {point.service: point for point in read if point.requests}
+        return points
+
+    async def _anomalies_now(self, now: datetime) -> list[Condition]:
+        if not self._anomalies.enabled:
+            return []
+        end_s = int(now.timestamp()) - LATE_S
+        start_s = end_s - max(1, int(self._anomalies.window.total_seconds()))
+        points = await anyio.to_thread.run_sync(self._red.window, start_s, end_s)
+        found = elevated_errors(points, self._anomalies)
+        if any(has_slow(point, self._anomalies.slow_trace_ms) for point in points):
+            query = TraceQuery(
+                start=datetime.fromtimestamp(start_s, UTC) - timedelta(milliseconds=self._anomalies.slow_trace_ms),
+                end=now,
+                min_duration_ms=self._anomalies.slow_trace_ms,
+                limit=TRACES_READ,
+            )
+            page = await self._telemetry.search(query)
+            found += slow_traces(page.traces, self._anomalies)
+        return [*found, *together(found)]
