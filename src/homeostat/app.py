@@ -23,6 +23,7 @@ from homeostat.heartbeat import Heartbeat
 from homeostat.loop import LoopParts, keep_in_balance
 from homeostat.observe import pipeline
 from homeostat.observe.pipeline import Pipeline
+from homeostat.observe.slo import SloService, Sources
 from homeostat.runtime import SystemIds
 from homeostat.store.state import open_state
 from homeostat.story import Story
@@ -46,6 +47,7 @@ class Homeostat:
     health: HealthReader
     observed: Pipeline
     heartbeat: Heartbeat
+    slos: SloService
 
     @property
     def otlp_http_url(self) -> str | None:
@@ -98,11 +100,14 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             interval=config.detect.interval,
             heartbeat=heartbeat,
         )
+        slos = SloService(config.slo, Sources(observed.red, state), state, clock=clock, ids=ids, bus=bus)
+        await slos.open()
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(keep_in_balance, loop)
         tasks.start_soon(_tell_of_flag_changes, bus, story)
         tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
+        tasks.start_soon(slos.run)
         yield Homeostat(
             config=config,
             clock=clock,
@@ -113,6 +118,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             health=HealthReader(observed.red, clock, detection.open_issues, services),
             observed=observed,
             heartbeat=heartbeat,
+            slos=slos,
         )
 
 

@@ -317,5 +317,6 @@ def _relative_to(config: Config, folder: Path) -> Config:
             "storage": config.storage.model_copy(update={"path": folder / config.storage.path}),
             "watch": config.watch.model_copy(update={"processes": processes}),
             "flags": config.flags.model_copy(update={"file": flags_file}),
+            "slo": config.slo.model_copy(update={"files": tuple(folder / file for file in config.slo.files)}),
         }
     )

@@ -1,9 +1,12 @@
 """``homeostat up`` and ``homeostat check``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from homeostat.core.config import Config
 
 DEFAULT_CONFIG = Path("homeostat.yaml")
 
@@ -17,22 +20,29 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on.")] = False,
 ) -> None:
     """Run Homeostat until Ctrl-C: API and dashboard, receivers, and the loop."""
-    from homeostat.cli.installed import Installed
-    from homeostat.config import load_config
     from homeostat.core.config import Config
     from homeostat.server import serve
 
     path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    serve(load_config(path, Installed()) if path else Config(), verbose=verbose)
+    serve(_read(path) if path else Config(), verbose=verbose)
 
 
 def check(
     file: Annotated[Path, typer.Argument(help="The configuration to read.")] = DEFAULT_CONFIG,
 ) -> None:
     """Read a configuration and name every problem in it; nothing is started."""
-    from homeostat.cli.installed import Installed
-    from homeostat.config import load_config
-
-    config = load_config(file, Installed())
+    config = _read(file)
     watched = len(config.watch.processes)
     print(f"{file} is fine: mode {config.heal.mode}, {watched} process{'es' if watched != 1 else ''} watched.")
+
+
+def _read(file: Path) -> "Config":
+    """The configuration, and what it names beside itself: flags, actions and OpenSLO files. Raises ConfigError."""
+    from homeostat.cli.installed import Installed
+    from homeostat.config import load_config
+    from homeostat.observe.slo.openslo_files import read_paths
+    from homeostat.runtime import SystemClock
+
+    config = load_config(file, Installed())
+    read_paths(config.slo.files, SystemClock().now())
+    return config

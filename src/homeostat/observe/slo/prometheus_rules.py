@@ -40,7 +40,9 @@ def prometheus_rules(slos: Sequence[Slo]) -> str:
     groups: list[JsonValue] = []
     for slo in slos:
         parts = (("sli", _recordings(slo)), ("meta", _meta(slo)), ("alerts", _alerts(slo)))
-        groups += [{"name": f"homeostat-slo-{part}-{slo.id}", "rules": rules} for part, rules in parts]
+        for part, rules in parts:
+            group: Json = {"name": f"homeostat-slo-{part}-{slo.id}", "rules": rules}
+            groups.append(group)
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue] - not declared
