@@ -1,5 +1,6 @@
 """Talks to a running Homeostat for the commands that only ask or tell."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, cast
 
 import httpx2
@@ -30,6 +31,19 @@ class ApiClient:
         """POST a JSON body."""
         return self._ask("POST", path, json=body)
 
+    def post_text(self, path: str, text: str, media_type: str, **query: str | bool) -> object:
+        """POST a text."""
+        answer = self._send("POST", path, params=query, content=text.encode(), headers={"Content-Type": media_type})
+        return cast("object", answer.json())
+
+    def get_text(self, path: str, **query: Sequence[str]) -> str:
+        """GET something that is not JSON; a parameter may stand there several times."""
+        return self._send("GET", path, params=query).text
+
+    def delete(self, path: str) -> object:
+        """DELETE."""
+        return self._ask("DELETE", path)
+
     def _ask(
         self,
         method: str,
@@ -38,14 +52,26 @@ class ApiClient:
         params: dict[str, str | float | bool] | None = None,
         json: dict[str, object] | None = None,
     ) -> object:
+        return cast("object", self._send(method, path, params=params, json=json).json())
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | float | bool | Sequence[str]] | None = None,
+        json: dict[str, object] | None = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx2.Response:
         try:
-            response = self._client.request(method, path, params=params, json=json)
+            response = self._client.request(method, path, params=params, json=json, content=content, headers=headers)
         except httpx2.TransportError as error:
             raise ConnectionError(
                 f"No Homeostat answers at {self._url} ({error}). Start one with `homeostat up`, or give --url."
             ) from error
         if response.is_success:
-            return cast("object", response.json())
+            return response
         message = _message(response)
         if response.status_code == 404:
             raise NotFoundError(message)

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from homeostat import __version__
-from homeostat.cli import demo, flags, incidents, status, traces, up
+from homeostat.cli import demo, flags, incidents, slo, status, traces, up
 from homeostat.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, say_error
 from homeostat.core.errors import ConfigError, HomeostatError, PortTakenError
 
@@ -25,6 +25,7 @@ app.command("status")(status.status)
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(traces.app, name="traces")
 app.add_typer(flags.app, name="flags")
+app.add_typer(slo.app, name="slo")
 
 
 def _version(wanted: bool) -> None:
