@@ -7,7 +7,6 @@ busy minutes count for more, as in Homeostat.
 
 import io
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,7 +28,9 @@ ERROR: Final = 'status_code="STATUS_CODE_ERROR"'
 
 RUNS: Final = "homeostat_runs"
 EDGES_MS: Final = (2.0, 4.0, 6.0, 8.0, 10.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1e3, 1.4e3, 2e3, 5e3, 1e4, 1.5e4)
-"""Upper edges of the exposed buckets in milliseconds: those of the Collector's span metrics."""
+"""Upper edges of the exposed buckets in milliseconds: those of the Collector's span metrics.
+
+The thresholds of objectives are edges as well."""
 
 RATIO: Final = "slo:sli_error:ratio_rate"
 _OPERATORS: Final = {Comparison.LT: "<", Comparison.LTE: "<=", Comparison.GT: ">", Comparison.GTE: ">="}
@@ -46,7 +47,7 @@ def prometheus_rules(slos: Sequence[Slo]) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue] - not declared
-    writer.width = 200
+    writer.width = 1_000_000  # a line is an expression
     out = io.StringIO()
     writer.dump({"groups": groups}, out)
     return out.getvalue()
@@ -83,21 +84,10 @@ def _ratio(slo: Slo, window: str) -> str:
 
 
 def _slow_share(slo: Slo, window: str) -> str:
-    """The share above the threshold; between two exposed edges in proportion, as within our own buckets."""
-    threshold_ms = slo.sli.threshold_ms or 0
-    all_requests = _sum(BUCKETS, [*_requests(slo), 'le="+Inf"'], window)
-    index = bisect_left(EDGES_MS, threshold_ms)
-    if index == len(EDGES_MS):
-        return f"1 - ({_sum(BUCKETS, [*_requests(slo), _le(EDGES_MS[-1])], window)} / {all_requests})"
-    upper = _sum(BUCKETS, [*_requests(slo), _le(EDGES_MS[index])], window)
-    if EDGES_MS[index] == threshold_ms:
-        return f"1 - ({upper} / {all_requests})"
-    lower_ms = EDGES_MS[index - 1] if index else 0.0
-    share = (threshold_ms - lower_ms) / (EDGES_MS[index] - lower_ms)
-    if not index:
-        return f"1 - ({_number(share)} * {upper} / {all_requests})"
-    lower = _sum(BUCKETS, [*_requests(slo), _le(lower_ms)], window)
-    return f"1 - (({_number(1 - share)} * {lower} + {_number(share)} * {upper}) / {all_requests})"
+    """The threshold is an edge of the exposed histogram, because an objective needs it: ``api.span_metrics``."""
+    requests = _requests(slo)
+    fast = _sum(BUCKETS, [*requests, f'le="{_number(slo.sli.threshold_ms or 0)}"'], window)
+    return f"1 - ({fast} / {_sum(BUCKETS, [*requests, 'le="+Inf"'], window)})"
 
 
 def _recordings(slo: Slo) -> list[JsonValue]:
@@ -204,10 +194,6 @@ def _name(name: str) -> str:
 def _equal(label: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{label}="{escaped}"'
-
-
-def _le(edge_ms: float) -> str:
-    return f'le="{_number(edge_ms)}"'
 
 
 def _number(value: float) -> str:
