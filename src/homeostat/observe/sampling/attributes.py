@@ -15,17 +15,21 @@ import pyarrow as pa
 from homeostat.store.telemetry.arrow import pc
 
 _WORD: Final = 8
-_LENGTHS: Final = 256  # keys that are longer share the last place
 
-Rows = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where one key occurs: the rows of the spans (ascending, one per occurrence) and the values there."""
+    """Where one key occurs: places in the flat list of all attributes, ascending, and the values there."""
 
-    rows: Rows
     values: pa.StringArray
+    _entries: Places
+    _offsets: npt.NDArray[np.int32]
+
+    def rows(self, which: npt.NDArray[np.bool_]) -> Places:
+        """The spans of some of the occurrences."""
+        return np.searchsorted(self._offsets, self._entries[which], side="right") - 1
 
 
 class Finder:
@@ -33,9 +37,7 @@ class Finder:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key: key.encode() for key in keys}
-        self._wanted = np.zeros(_LENGTHS + 1, dtype=np.bool_)
-        for encoded in self._keys.values():
-            self._wanted[min(len(encoded), _LENGTHS)] = True
+        self._lengths = sorted({len(encoded) for encoded in self._keys.values()})
 
     def find(self, attributes: pa.MapArray) -> Mapping[str, Found]:
         """The keys that occur in a column of ``map<string, string>``."""
@@ -46,38 +48,55 @@ class Finder:
         keys = attributes.keys
         if not pa.types.is_string(keys.type):
             keys = pc.cast(keys, pa.string())
-        start, length, data = _texts(keys.slice(first, last - first))
-        maybe = np.flatnonzero(self._wanted[np.minimum(length, _LENGTHS)])
-        lengths = length[maybe]
+        texts = _Texts(keys.slice(first, last - first))
+        candidates = texts.of_lengths(self._lengths)
         found: dict[str, Found] = {}
         for key, encoded in self._keys.items():
-            entries = _equal(data, start, maybe[lengths == len(encoded)], encoded)
+            entries = texts.equal(candidates[len(encoded)], encoded)
             if len(entries):
-                entries += first
-                rows = np.searchsorted(offsets, entries, side="right") - 1
-                found[key] = Found(rows, attributes.items.take(pa.array(entries)))
+                entries = entries + first
+                found[key] = Found(attributes.items.take(pa.array(entries)), entries, offsets)
         return found
 
 
-def _texts(texts: pa.StringArray) -> tuple[Rows, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """Start and length of each text, and the bytes, padded so that a word can be read at any start."""
-    _, offsets_buffer, data = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int32, count=len(texts) + 1, offset=texts.offset * 4)
-    low, high = int(offsets[0]), int(offsets[-1])
-    padded = np.zeros(high - low + _WORD, dtype=np.uint8)
-    if data is not None and high > low:
-        padded[: high - low] = np.frombuffer(data, dtype=np.uint8, count=high - low, offset=low)
-    return (offsets[:-1] - low).astype(np.int64), np.diff(offsets), padded
+class _Texts:
+    """A column of texts as its bytes."""
 
+    def __init__(self, texts: pa.StringArray) -> None:
+        _, offsets_buffer, data_buffer = texts.buffers()
+        offsets = np.frombuffer(offsets_buffer, dtype=np.int32, count=len(texts) + 1, offset=texts.offset * 4)
+        self._starts, self._lengths = offsets[:-1], np.diff(offsets)
+        data = np.frombuffer(data_buffer or b"", dtype=np.uint8)
+        if len(data) < _WORD:
+            data = np.concatenate([data, np.zeros(_WORD, dtype=np.uint8)])
+        self._last = len(data) - _WORD
+        # A word may begin at any byte: a view with a stride of one byte gives all of them without a copy.
+        self._words = np.ndarray((self._last + 1,), dtype="<u8", buffer=data, strides=(1,))
 
-def _equal(data: npt.NDArray[np.uint8], start: Rows, candidates: Rows, wanted: bytes) -> Rows:
-    """Those candidates, all of the wanted length, that are the wanted text."""
-    words = np.ndarray((len(data) - _WORD + 1,), dtype="<u8", buffer=data, strides=(1,))
-    for place in range(0, len(wanted), _WORD):
-        if not len(candidates):
-            return candidates
-        part = wanted[place : place + _WORD]
-        mask = np.uint64((1 << 8 * len(part)) - 1)
-        there = words[start[candidates] + place] & mask
-        candidates = candidates[there == np.uint64(int.from_bytes(part, "little"))]
-    return candidates
+    def of_lengths(self, lengths: Sequence[int]) -> Mapping[int, Places]:
+        """The places of the texts that have one of these lengths."""
+        maybe = self._lengths == lengths[0]
+        for length in lengths[1:]:
+            maybe |= self._lengths == length
+        places = np.flatnonzero(maybe)
+        length_of = self._lengths[places]
+        return {length: places[length_of == length] for length in lengths}
+
+    def equal(self, places: Places, wanted: bytes) -> Places:
+        """Those of some texts, all of the wanted length, that are the wanted one."""
+        for offset in range(0, len(wanted), _WORD):
+            if not len(places):
+                return places
+            part = wanted[offset : offset + _WORD]
+            there = self._word(self._starts[places] + offset)
+            if len(part) < _WORD:
+                there = there & np.uint64((1 << 8 * len(part)) - 1)
+            places = places[there == np.uint64(int.from_bytes(part, "little"))]
+        return places
+
+    def _word(self, at: npt.NDArray[np.int32]) -> npt.NDArray[np.uint64]:
+        """Eight bytes from each place; behind the end of the data, zeros."""
+        if int(at[-1]) <= self._last:  # they ascend
+            return self._words[at]
+        inside = np.minimum(at, self._last)
+        return self._words[inside] >> (8 * (at - inside)).astype(np.uint64)

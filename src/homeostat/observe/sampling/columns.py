@@ -22,14 +22,20 @@ def first_places(codes: npt.NDArray[np.int32], distinct: int) -> npt.NDArray[np.
     return places
 
 
-def strata(spans: pa.RecordBatch, places: npt.NDArray[np.int64]) -> Hashes:
-    """One number for service and operation of some spans; spans of one service are neighbours."""
-    service, name = (_word_hashes(spans.column(column), places) for column in ("service", "name"))
-    return (service & np.uint64(0xFFFFFFFF00000000)) | (name >> np.uint64(32))
+class Strata:
+    """Service and operation of spans as one number, which sorts spans of one service together."""
 
+    def __init__(self, spans: pa.RecordBatch) -> None:
+        self._words = [spans.column(column) for column in ("service", "name")]
+        self._hashes = [mix(hash_texts(words.dictionary)) for words in self._words]
 
-def _word_hashes(words: pa.DictionaryArray, places: npt.NDArray[np.int64]) -> Hashes:
-    return mix(hash_texts(words.dictionary))[words.indices.to_numpy(zero_copy_only=False)[places]]
+    def at(self, places: npt.NDArray[np.int64]) -> Hashes:
+        """Those of some spans."""
+        service, name = (
+            hashes[words.indices.to_numpy(zero_copy_only=False)[places]]
+            for words, hashes in zip(self._words, self._hashes, strict=True)
+        )
+        return (service & np.uint64(0xFFFFFFFF00000000)) | (name >> np.uint64(32))
 
 
 def head_probability(spans: pa.RecordBatch) -> Floats | None:

@@ -32,8 +32,9 @@ Mask = npt.NDArray[np.bool_]
 Match = Callable[[pa.StringArray], Mask]
 """Which of some distinct texts match."""
 
-_NUMBER: Final = r"^[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,4})?$"
-_REMEMBERED_MAX: Final = 4096  # texts of resources
+_NUMBER: Final = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
+_REMEMBERED_MAX: Final = 4096  # texts
+_FEW: Final = 256  # distinct texts in a batch; more of them look like ids, which do not come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,25 @@ class _AttributeFact:
 
 def _mask(values: pa.BooleanArray) -> Mask:
     return pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+
+
+def remembering(match: Match) -> Match:
+    """The same, asked once about texts that come again and again: compiling the expression costs more than they do."""
+    known: dict[str, bool] = {}
+
+    def remembered(texts: pa.StringArray) -> Mask:
+        if len(texts) > _FEW:
+            return match(texts)
+        given = texts.to_pylist()
+        fresh = [text for text in given if text not in known]
+        if fresh:
+            if len(known) > _REMEMBERED_MAX:
+                known.clear()
+                fresh = given
+            known.update(zip(fresh, match(pa.array(fresh, pa.string())).tolist(), strict=True))
+        return np.fromiter((known[text] for text in given), np.bool_, len(given))
+
+    return remembered
 
 
 def numbers_between(low: float | None, high: float | None) -> Match:
@@ -122,7 +142,7 @@ class Facts:
         return bit
 
     def _ask_endpoint(self, bit: int, settings: EndpointSettings) -> None:
-        match = below(settings.paths)
+        match = remembering(below(settings.paths))
         self._attributes.append(_AttributeFact(bit, settings.keys, match, in_resource=False))
         self._names.append((bit, match))
 
@@ -147,7 +167,7 @@ class Facts:
             codes = distinct.indices.to_numpy(zero_copy_only=False)
             for fact in self._attributes:
                 if key in fact.keys and (matched := fact.match(distinct.dictionary)).any():
-                    bits[found.rows[matched[codes]]] |= np.uint64(1 << fact.bit)
+                    bits[found.rows(matched[codes])] |= np.uint64(1 << fact.bit)
 
     def _of_words(self, words: pa.DictionaryArray, of: Callable[[pa.StringArray], Bits], bits: Bits) -> None:
         of_word = of(words.dictionary)
@@ -189,8 +209,8 @@ class Facts:
 def _matcher(settings: NumericAttributeSettings | BooleanAttributeSettings | StringAttributeSettings) -> Match:
     match settings:
         case NumericAttributeSettings():
-            return numbers_between(settings.min_value, settings.max_value)
+            return remembering(numbers_between(settings.min_value, settings.max_value))
         case BooleanAttributeSettings():
             return one_of(["true" if settings.value else "false"])
         case StringAttributeSettings():
-            return (matching if settings.enabled_regex_matching else one_of)(settings.values)
+            return remembering(matching(settings.values)) if settings.enabled_regex_matching else one_of(settings.values)

@@ -88,6 +88,7 @@ class Sampler:
         self._batches = Batches()
         self._rate = ArrivalRate(config.quiet_traces_per_second)
         self._reasons = list(self._verdicts.reasons)
+        self._reason_texts = pa.array(self._reasons, pa.string())
         self._clock_s = 0.0  # never goes back, whatever the wall clock does
         self._last_now_s: float | None = None
         self._last_round_s = -1.0
@@ -121,20 +122,26 @@ class Sampler:
         encoded = pc.dictionary_encode(pa.array(normal(words[:, 1])))
         codes, keys = encoded.indices.to_numpy(), encoded.dictionary.to_numpy()
         row_of_key = self._pending.find(keys)
+        strata = columns.Strata(spans)
         late = None
         if (row_of_key == ABSENT).any():
-            late = self._place(spans, words[:, 0], codes, keys, row_of_key, seq, settled)
+            late = self._place(spans, strata, words[:, 0], codes, keys, row_of_key, seq, settled)
         rows = row_of_key[codes]
+        is_root = columns.roots(spans)
         if late is not None or (rows == ABSENT).any():
             held = rows != ABSENT
-            spans, rows = spans.filter(pa.array(held)), rows[held]
+            root_strata = strata.at(np.flatnonzero(is_root & held))
+            spans, rows, is_root = spans.filter(pa.array(held)), rows[held], is_root[held]
+        else:
+            root_strata = strata.at(np.flatnonzero(is_root))
         if len(rows):
-            self._hold(spans, rows)
+            self._hold(spans, rows, is_root, root_strata)
         return late
 
     def _place(
         self,
         spans: pa.RecordBatch,
+        strata: columns.Strata,
         high: npt.NDArray[np.uint64],
         codes: npt.NDArray[np.int32],
         keys: Keys,
@@ -148,8 +155,7 @@ class Sampler:
         fresh = absent[~(known.kept | known.dropped)]
         if len(fresh):
             places = columns.first_places(codes, len(keys))[fresh]
-            strata = columns.strata(spans, places)
-            row_of_key[fresh] = self._pending.add(keys[fresh], high[places], strata, self._clock_s, seq)
+            row_of_key[fresh] = self._pending.add(keys[fresh], high[places], strata.at(places), self._clock_s, seq)
             self._rate.count(len(fresh), self._clock_s)
         if settled or len(fresh) == len(absent):
             return None
@@ -177,14 +183,11 @@ class Sampler:
         """The spans with what is known of their sampling."""
         arrays = spans.columns
         arrays[_PROBABILITY] = pa.array(probability, pa.float32())
-        arrays[_REASON] = pa.DictionaryArray.from_arrays(
-            pa.array(reason, pa.int32()), pa.array(self._reasons, pa.string())
-        )
+        arrays[_REASON] = pa.DictionaryArray.from_arrays(pa.array(reason, pa.int32()), self._reason_texts)
         return pa.RecordBatch.from_arrays(arrays, schema=SPAN_SCHEMA)
 
-    def _hold(self, spans: pa.RecordBatch, rows: Rows) -> None:
+    def _hold(self, spans: pa.RecordBatch, rows: Rows, is_root: Mask, root_strata: npt.NDArray[np.uint64]) -> None:
         start = spans.column("start_ns").to_numpy(zero_copy_only=False)
-        is_root = columns.roots(spans)
         facts = Spans(
             rows=rows,
             start_ns=start,
@@ -194,7 +197,7 @@ class Sampler:
             is_root=is_root,
             head=columns.head_probability(spans),
         )
-        self._pending.fold(facts, columns.strata(spans, np.flatnonzero(is_root)), self._clock_s)
+        self._pending.fold(facts, root_strata, self._clock_s)
         self._batches.add(Batch.of(spans, rows))
 
     # -- decisions --------------------------------------------------------------------------------------------
@@ -339,6 +342,7 @@ class Sampler:
             if name not in place:
                 place[name] = len(self._reasons)
                 self._reasons.append(name)
+        self._reason_texts = pa.array(self._reasons, pa.string())
         translated = np.array([place[name] for name in names], dtype=np.uint16)[arrays["reason"]]
         self._decisions.restore(arrays["kept"], arrays["probability"], translated, arrays["dropped"])
         self._verdicts.restore(header["policies"])
