@@ -72,7 +72,9 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
     ids, bus = SystemIds(), LocalBus()
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(config.storage.path / STATE_FILE, clock).opened())
-        observed = await stack.enter_async_context(pipeline.running(config.receivers, config.storage, clock))
+        observed = await stack.enter_async_context(
+            pipeline.running(config.receivers, config.storage, clock, sampling=config.sampling)
+        )
         flags = await stack.enter_async_context(_flags(config, state, clock, ids, bus).opened())
         drivers = load_drivers(DriverParts(config=config, clock=clock, flags=flags)).drivers
         sensors = [sensor for driver in drivers for sensor in driver.sensors()]

@@ -46,7 +46,7 @@ class Counters:
         with self._lock:
             self._refused[reason] += count
 
-    def snapshot(self, *, stored: int, services: int) -> IngestCounters:
+    def snapshot(self, *, stored: int, sampled_out: int, services: int) -> IngestCounters:
         """All numbers now."""
         with self._lock:
             now = self._clock.monotonic()
@@ -59,6 +59,7 @@ class Counters:
                 metric_points_received=self._rows["metrics"],
                 log_records_received=self._rows["logs"],
                 spans_stored=stored,
+                spans_sampled_out=sampled_out,
                 spans_per_s=spans / _RATE_S if now - self._started >= _RATE_S else None,
                 refused=dict(self._refused),
                 services=services,

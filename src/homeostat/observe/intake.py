@@ -142,6 +142,8 @@ class Intake:
                     self._counters.refuse("replay")
             group = Group(batch.rows, records[0].seq, records[-1].seq, settled=settled)
             self._lane.add(self._keeper.keep(group), group.last_seq)
+            if not settled:  # of what is settled all must have come before anything of it is let go
+                self._release(group.last_seq, final=False)
         except HomeostatError:
             raise
         except Exception:  # the record would raise again at each start
@@ -166,9 +168,9 @@ class Intake:
         while (group := self._take()) is not None:
             if group:
                 self._answer(self._process(group))
-            self._release(final=False)
+            self._release(self._lane.last_seq, final=False)
             self._seal_if_due()
-        self._release(final=True)
+        self._release(self._lane.last_seq, final=True)
         self._lane.seal()
         self._on_sealed()
 
@@ -178,12 +180,12 @@ class Intake:
             self._lane.seal()
         self._on_sealed()
 
-    def _release(self, *, final: bool) -> None:
+    def _release(self, last_seq: int, *, final: bool) -> None:
         """What the keeper held back and lets go of now. Its requests stay in the log until a checkpoint says so."""
         try:
             rows = self._keeper.release(final=final)
             if rows is not None:
-                self._lane.add(rows, self._lane.last_seq)
+                self._lane.add(rows, last_seq)
         except Exception:
             logger.exception("What was held back could not be let go of; it is tried again")
 

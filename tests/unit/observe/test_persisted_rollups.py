@@ -42,7 +42,7 @@ class Counting:
         self.red = Red(self.clock, RedLimits(minutes=self.minutes))
         presence = Presence(self.directory / "presence.json", self.clock, int(RETENTION.total_seconds()))
         self.rollups = Rollups(self.red, self.catalogue, presence, self.clock, RETENTION)
-        self.keeper = TraceKeeper(self.red, self.rollups, presence)
+        self.keeper = TraceKeeper(self.red, self.rollups, presence, self.clock)
         self.red.begin_delta()
         state, now_s = self.catalogue.state, int(self.clock.now().timestamp())
         restore(self.red, self.catalogue.attachment_dir, state.attachments, now_s)

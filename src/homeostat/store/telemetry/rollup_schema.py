@@ -18,7 +18,7 @@ from homeostat.store.telemetry.schema import WORD, column
 ROLLUP_SCHEMA: Final = pa.schema(
     [
         ("service", WORD),
-        ("operation", WORD),  # empty: all of the service
+        ("operation", WORD),  # empty where a row is about all of the service
         ("start_s", pa.int64()),  # Unix second in which the second or the minute begins
         ("length_s", pa.int8()),  # 1 or 60
         ("requests", pa.int64()),

@@ -55,17 +55,22 @@ class EmbeddedTelemetryStore(Lane[Segment]):
     def __init__(self, config: StorageConfig, clock: Clock, policy: FlushPolicy | None = None) -> None:
         super().__init__(TRACES, config, clock, policy)
         self._recent_from_ns = 0
+        self.undecided: Callable[[], list[pa.Table]] = list
+        """Spans that are neither kept nor let go yet, newest first. Whoever asks for a trace by its id sees them, so
+        that a trace is there as soon as it was acknowledged; a search does not, or what it has found might vanish."""
 
-    def view(self) -> View:
-        """Everything that is stored now."""
-        return View(*self.parts())
+    def view(self, *, undecided: bool = False) -> View:
+        """Everything that is stored now; ``undecided``: and what may still not be kept."""
+        early = self.undecided() if undecided else []  # first: what moves on meanwhile is there twice, not missing
+        hot, segments = self.parts()
+        return View([*early, *hot], segments)
 
-    async def _ask_view(self, question: Callable[[View], Answer]) -> Answer:
-        return await self.ask(lambda: question(self.view()))
+    async def _ask_view(self, question: Callable[[View], Answer], *, undecided: bool = False) -> Answer:
+        return await self.ask(lambda: question(self.view(undecided=undecided)))
 
     async def trace(self, trace_id: str) -> Trace | None:
         """Every stored span of a trace, or None."""
-        return await self._ask_view(lambda view: find_trace(view, trace_id))
+        return await self._ask_view(lambda view: find_trace(view, trace_id), undecided=True)
 
     async def search(self, query: TraceQuery) -> TracePage:
         """Matching traces, newest first. Raises BadRequestError for a cursor that is none."""
@@ -75,7 +80,7 @@ class EmbeddedTelemetryStore(Lane[Segment]):
         """Those of these traces that are stored. Raises BadRequestError for more than 1,000 ids."""
         if len(trace_ids) > _TRACES_MAX:
             raise BadRequestError(f"{len(trace_ids)} traces at once are too many. Ask for up to {_TRACES_MAX}.")
-        return await self._ask_view(lambda view: find_many(view, trace_ids))
+        return await self._ask_view(lambda view: find_many(view, trace_ids), undecided=True)
 
     async def services(self, since: datetime) -> list[str]:
         """Services with a stored span since then, sorted."""
@@ -90,7 +95,9 @@ class EmbeddedTelemetryStore(Lane[Segment]):
     ) -> list[str]:
         """Ids of recent traces in which ``service`` failed (or, with ``errors=False``, was slowest)."""
         wanted = examples_filter(to_ns(since), service, operation, errors=errors)
-        return await self._ask_view(lambda view: examples(view, wanted, slowest=not errors, limit=limit))
+        return await self._ask_view(
+            lambda view: examples(view, wanted, slowest=not errors, limit=limit), undecided=errors
+        )
 
     def recent_spans(self, age: timedelta, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Some columns of the segments of the last minutes, newest first, up to a bound. Blocks: for the start.
