@@ -86,8 +86,8 @@ def _ratio(slo: Slo, window: str) -> str:
 def _slow_share(slo: Slo, window: str) -> str:
     """The threshold is an edge of the exposed histogram, because an objective needs it: ``api.span_metrics``."""
     requests = _requests(slo)
-    fast = _sum(BUCKETS, [*requests, f'le="{_number(slo.sli.threshold_ms or 0)}"'], window)
-    return f"1 - ({fast} / {_sum(BUCKETS, [*requests, 'le="+Inf"'], window)})"
+    fast, every = (_equal("le", edge) for edge in (_number(slo.sli.threshold_ms or 0), "+Inf"))
+    return f"1 - ({_sum(BUCKETS, [*requests, fast], window)} / {_sum(BUCKETS, [*requests, every], window)})"
 
 
 def _recordings(slo: Slo) -> list[JsonValue]:
