@@ -16,10 +16,12 @@ from pathlib import Path
 import anyio
 
 from homeostat.api.app import create_api
+from homeostat.api.context import Context
 from homeostat.api.flags import flags_router
 from homeostat.api.jaeger_query import jaeger_query_app
 from homeostat.api.ofrep import ofrep_router
 from homeostat.api.parts import ApiParts
+from homeostat.api.prometheus_app import prometheus_app
 from homeostat.api.server import serving
 from homeostat.app import Homeostat, running
 from homeostat.core.config import Config
@@ -52,13 +54,16 @@ async def _serve(config: Config) -> None:
         _locked(config.storage.path),
         bind(config.server.host, config.server.port, settings="server.host or server.port") as listener,
         _bound(config.server.host, config.server.jaeger_query_port, "server.jaeger_query_port") as jaeger,
+        _bound(config.server.host, config.server.prometheus_port, "server.prometheus_port") as prometheus,
     ):
         async with (
             running(config, clock) as homeostat,
-            serving(create_api(_api_parts(homeostat)), listener),
+            _api(homeostat, listener) as context,
             _jaeger_query(homeostat, jaeger),
+            _prometheus(context, prometheus),
         ):
-            ready = _ready(homeostat, listener, clock) | {"jaeger_query": _url_of(jaeger)}
+            further = {"jaeger_query": _url_of(jaeger), "prometheus": _url_of(prometheus)}
+            ready = _ready(homeostat, listener, clock) | further
             with _announced(config.storage.path / READY_FILE, ready):
                 await _told_to_stop()
     print("Stopped. Everything acknowledged is on disk.")
@@ -95,6 +100,23 @@ async def _jaeger_query(homeostat: Homeostat, listener: socket.socket | None) ->
         yield
 
 
+@asynccontextmanager
+async def _api(homeostat: Homeostat, listener: socket.socket) -> AsyncGenerator[Context]:
+    api = create_api(_api_parts(homeostat))
+    async with serving(api, listener):
+        yield api.state.context
+
+
+@asynccontextmanager
+async def _prometheus(context: Context, listener: socket.socket | None) -> AsyncGenerator[None]:
+    """Serve metrics for a Prometheus to scrape, where their port is on."""
+    if listener is None:
+        yield
+        return
+    async with serving_http(prometheus_app(context), listener):
+        yield
+
+
 def _api_parts(homeostat: Homeostat) -> ApiParts:
     observed = homeostat.observed
     return ApiParts(
@@ -108,6 +130,7 @@ def _api_parts(homeostat: Homeostat) -> ApiParts:
         storage=observed.storage_status,
         ingest=lambda: observed.counters,
         heartbeat=homeostat.heartbeat,
+        span_totals=observed.red.totals,
         slos=homeostat.slos,
         world_url=homeostat.config.world_url,
         extra_routers=(flags_router(homeostat.flags), ofrep_router(homeostat.flags)),

@@ -34,7 +34,7 @@ DEADLINE_S = 30.0
 DEADLINE_MS = DEADLINE_S * 1_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 CONFIG = """
-server: {{port: {port}, jaeger_query_port: null}}
+server: {{port: {port}, jaeger_query_port: null, prometheus_port: null}}
 receivers:
   otlp_http_port: 0
   otlp_grpc_port: null

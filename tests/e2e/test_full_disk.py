@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 DISK_MIB = 48
 DEADLINE_S = 30.0
 CONFIG = """
-server: {port: 0, jaeger_query_port: null}
+server: {port: 0, jaeger_query_port: null, prometheus_port: null}
 receivers:
   otlp_http_port: 0
   otlp_grpc_port: null

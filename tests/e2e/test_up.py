@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 COMMAND = [sys.executable, "-m", "homeostat.cli.main"]
 FREE_PORTS = """\
-server: {port: 0, jaeger_query_port: null}
+server: {port: 0, jaeger_query_port: null, prometheus_port: null}
 receivers: {otlp_http_port: 0, otlp_grpc_port: 0, jaeger_grpc_port: 0, jaeger_http_port: 0,
   jaeger_udp_compact_port: 0, jaeger_udp_binary_port: 0, zipkin_port: 0}
 storage: {path: data}

@@ -39,6 +39,25 @@ class Exposition:
             self._lines.append(f'{name}_bucket{{le="{edge}"}} {count}')
         self._lines += [f"{name}_sum {_number(sum(values))}", f"{name}_count {len(values)}"]
 
+    def bucketed(
+        self,
+        name: str,
+        help_text: str,
+        bounds: Sequence[float],
+        rows: Iterable[tuple[Mapping[str, str], Sequence[int], float]],
+    ) -> None:
+        """Histograms that are counted already: labels, how many are at or below each bound and in all, the sum."""
+        edges = [*(_number(bound) for bound in bounds), "+Inf"]
+        lines: list[str] = []
+        for labels, counts, total in rows:
+            inner = "".join(f'{label}="{_label_value(value)}",' for label, value in labels.items())
+            lines += [
+                f'{name}_bucket{{{inner}le="{edge}"}} {count}' for edge, count in zip(edges, counts, strict=True)
+            ]
+            lines += [f"{name}_sum{_labels(labels)} {_number(total)}", f"{name}_count{_labels(labels)} {counts[-1]}"]
+        if lines:
+            self._lines += [f"# HELP {name} {_help(help_text)}", f"# TYPE {name} histogram", *lines]
+
     def text(self) -> str:
         """The whole answer."""
         return "\n".join(self._lines) + "\n"

@@ -1,16 +1,22 @@
 """``GET /metrics``: Homeostat's own numbers for Prometheus, and the names that IAC Dharma documents."""
 
 import psutil
+from anyio import to_thread
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from homeostat import __version__
 from homeostat.api.context import Context, Here
 from homeostat.api.exposition import CONTENT_TYPE, Exposition
+from homeostat.api.span_metrics import span_metrics
 from homeostat.core.models import IngestCounters, ServiceStatus, StorageStatus
 from homeostat.detect.health import ServiceHealth
+from homeostat.observe.slo import SloService
 
 router = APIRouter()
+
+NOT_OF_SPANS = frozenset({"invalid_point", "invalid_log_record"})
+"""Reasons that are about single metric points and log records."""
 
 REMEDIATION_BOUNDS_S = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -18,6 +24,11 @@ REMEDIATION_BOUNDS_S = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 @router.get("/metrics", response_class=PlainTextResponse, tags=["overview"])
 async def metrics(here: Here) -> PlainTextResponse:
     """Prometheus text. What is not known is absent."""
+    return PlainTextResponse(await exposition(here), media_type=CONTENT_TYPE)
+
+
+async def exposition(here: Context) -> str:
+    """The text, for ``/metrics`` of the API and of the Prometheus port."""
     await here.tally.ready()
     out = Exposition()
     _process(out)
@@ -26,7 +37,31 @@ async def metrics(here: Here) -> PlainTextResponse:
     _services(out, services)
     _loop(out, here)
     _self_healing(out, here, overall.score)
-    return PlainTextResponse(out.text(), media_type=CONTENT_TYPE)
+    await to_thread.run_sync(_spans, out, here)  # its many lines would keep the event loop waiting
+    return out.text()
+
+
+def _spans(out: Exposition, here: Context) -> None:
+    parts = here.parts
+    if parts.slos is not None:
+        out.family(
+            "observability_slo_violations_total",
+            "counter",
+            "Burn alerts of objectives that began.",
+            [
+                ({"slo_name": name, "severity": severity}, count)
+                for (name, severity), count in sorted(parts.slos.violations().items())
+            ],
+        )
+    if parts.span_totals is not None:
+        span_metrics(out, parts.span_totals(), _thresholds_ms(parts.slos))
+
+
+def _thresholds_ms(slos: SloService | None) -> list[float]:
+    """Where objectives divide quick from slow."""
+    if slos is None:
+        return []
+    return [slo.sli.threshold_ms for slo in slos.book.all() if slo.sli.threshold_ms]
 
 
 def _process(out: Exposition) -> None:
@@ -43,11 +78,26 @@ def _ingest(out: Exposition, ingest: IngestCounters, storage: StorageStatus) -> 
     out.counter("homeostat_ingest_requests_total", "Export requests acknowledged.", ingest.requests)
     out.counter("homeostat_spans_received_total", "Spans acknowledged.", ingest.spans_received)
     out.counter("homeostat_spans_stored_total", "Spans stored.", ingest.spans_stored)
+    out.counter(
+        "homeostat_spans_sampled_out_total",
+        "Spans of traces that were not kept; they count in rates, topology and objectives all the same.",
+        ingest.spans_sampled_out,
+    )
+    out.counter(
+        "homeostat_metric_points_received_total", "Metric points acknowledged.", ingest.metric_points_received
+    )
+    out.counter("homeostat_log_records_received_total", "Log records acknowledged.", ingest.log_records_received)
     refused = [({"reason": reason}, count) for reason, count in sorted(ingest.refused.items())]
+    out.family(
+        "homeostat_spans_refused_total",
+        "counter",
+        "What was wrong with spans, or with requests as a whole, by reason.",
+        [(labels, count) for labels, count in refused if labels["reason"] not in NOT_OF_SPANS],
+    )
     out.family(
         "homeostat_ingest_refused_total",
         "counter",
-        "Requests refused (invalid_span: single spans), by reason.",
+        "Requests refused (invalid_span, invalid_point, invalid_log_record: single ones in them), by reason.",
         refused,
     )
     out.gauge("homeostat_storage_used_bytes", "Bytes of telemetry on disk.", storage.used_bytes)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
 from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetryStore
+from homeostat.core.totals import SpanTotals
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
 from homeostat.observe.slo import SloService
@@ -59,6 +60,7 @@ class ApiParts:
     storage: Callable[[], StorageStatus]
     ingest: Callable[[], IngestCounters]
     heartbeat: Heartbeat  # of the loop
+    span_totals: Callable[[], SpanTotals] | None = None  # what /metrics shows of spans; None: nothing
     slos: SloService | None = None  # None: objectives are not evaluated here
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
     extra_routers: Sequence[APIRouter] = ()

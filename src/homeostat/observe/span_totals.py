@@ -41,7 +41,9 @@ class Totals:
             self._histogram = _room(self._histogram, int(pairs.max()))
             np.add.at(self._histogram, (pairs, buckets), histograms.sums[:, 0].astype(np.int64))
 
-    def add_spans(self, kinds: npt.NDArray[np.int8], root_services: Numbers, root_buckets: Numbers, root_ns: Numbers) -> None:
+    def add_spans(
+        self, kinds: npt.NDArray[np.int8], root_services: Numbers, root_buckets: Numbers, root_ns: Numbers
+    ) -> None:
         """Add a batch's kinds, and the service, bucket and duration of each root span in it."""
         self._kinds += np.bincount(kinds, minlength=_KINDS)[:_KINDS]
         if len(root_services):

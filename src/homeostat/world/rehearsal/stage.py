@@ -170,7 +170,8 @@ def homeostat_config(options: StageOptions, world_port: int) -> str:
     """A configuration file as a user would write it (JSON is YAML)."""
     world_url = f"http://127.0.0.1:{world_port}"
     config: Mapping[str, object] = {
-        "server": {"port": options.api_port, "jaeger_query_port": None},  # a Jaeger may be running here
+        # A Jaeger or a collector may be running here.
+        "server": {"port": options.api_port, "jaeger_query_port": None, "prometheus_port": None},
         "receivers": ReceiverConfig.only(
             otlp_http_port=options.otlp_http_port, otlp_grpc_port=options.otlp_grpc_port
         ).model_dump(),
