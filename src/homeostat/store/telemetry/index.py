@@ -51,16 +51,26 @@ class SegmentIndex:
 
     def groups_with(self, key: str, value: str) -> list[int]:
         """The row groups that may hold a span with this attribute."""
-        bits = self.filters.shape[1] * 8
-        pair = _pair_hashes(np.array([hash_text(key)], np.uint64), np.array([hash_text(value)], np.uint64))
-        maybe = np.ones(len(self.filters), dtype=np.bool_)
-        for probe in _probes(pair, bits):
-            byte, bit = divmod(int(probe[0]), 8)
-            maybe &= (self.filters[:, byte] >> (7 - bit)) & 1 == 1  # numpy packs the first bit highest
-        return np.flatnonzero(maybe).tolist()
+        return groups_holding(self.filters, pair_hash(key, value))
 
 
-def _pair_hashes(keys: Hashes, values: Hashes) -> Hashes:
+def groups_holding(filters: npt.NDArray[np.uint8], pair: Hashes) -> list[int]:
+    """The row groups whose filter (one row each) may hold a pair."""
+    bits = filters.shape[1] * 8
+    maybe = np.ones(len(filters), dtype=np.bool_)
+    for probe in _probes(pair, bits):
+        byte, bit = divmod(int(probe[0]), 8)
+        maybe &= (filters[:, byte] >> (7 - bit)) & 1 == 1  # numpy packs the first bit highest
+    return np.flatnonzero(maybe).tolist()
+
+
+def pair_hash(key: str, value: str) -> Hashes:
+    """The hash of one pair, shape ``(1,)``."""
+    return pair_hashes(np.array([hash_text(key)], np.uint64), np.array([hash_text(value)], np.uint64))
+
+
+def pair_hashes(keys: Hashes, values: Hashes) -> Hashes:
+    """One hash for each pair (key, value) of text hashes."""
     return mix(keys * _KEY_FACTOR ^ values)
 
 
@@ -90,26 +100,24 @@ def attribute_filters(
     keys, items = attributes.keys, attributes.items
     key_hashes, key_codes = hash_texts(keys.dictionary), keys.indices.to_numpy()
     pairs_of_group: list[Hashes] = []
-    resource_pairs, codes = _resource_pairs(resource), resource.indices.to_numpy()
+    of_resource, codes = resource_pairs(resource), resource.indices.to_numpy()
     for group, (start, stop) in enumerate(pairwise(bounds.tolist())):
-        own = _pair_hashes(key_hashes[key_codes[start:stop]], hash_texts(items[start:stop]))
+        own = pair_hashes(key_hashes[key_codes[start:stop]], hash_texts(items[start:stop]))
         present = np.unique(codes[group * group_rows : (group + 1) * group_rows]).tolist()
-        pairs_of_group.append(np.concatenate([own, *(resource_pairs[code] for code in present)]))
-    return _filters(pairs_of_group)
+        pairs_of_group.append(np.concatenate([own, *(of_resource[code] for code in present)]))
+    return bloom_filters(pairs_of_group)
 
 
-def _resource_pairs(resource: pa.DictionaryArray) -> list[Hashes]:
+def resource_pairs(resource: pa.DictionaryArray) -> list[Hashes]:
     """The hashed attributes of each entry of the dictionary."""
     objects: list[dict[str, str]] = [json.loads(text) for text in resource.dictionary.to_pylist()]
     return [
-        _pair_hashes(
-            hash_texts(pa.array(list(entry), pa.string())), hash_texts(pa.array(entry.values(), pa.string()))
-        )
+        pair_hashes(hash_texts(pa.array(list(entry), pa.string())), hash_texts(pa.array(entry.values(), pa.string())))
         for entry in objects
     ]
 
 
-def _filters(pairs_of_group: list[Hashes]) -> npt.NDArray[np.uint8]:
+def bloom_filters(pairs_of_group: list[Hashes]) -> npt.NDArray[np.uint8]:
     """All of one size, which the first group's number of distinct pairs decides."""
     bits = _filter_bits(len(np.unique(pairs_of_group[0])) if pairs_of_group else 0)
     filters = np.zeros((len(pairs_of_group), bits // 8), dtype=np.uint8)

@@ -24,7 +24,7 @@ from homeostat.store.telemetry.attachments import OnSeal
 from homeostat.store.telemetry.catalogue import Catalogue
 from homeostat.store.telemetry.hot import HotBuffer, Sealed
 from homeostat.store.telemetry.layout import Layout, SegmentFile, SegmentInfo, delete_segment
-from homeostat.store.telemetry.maintenance import CompactionPolicy, to_compact, to_delete
+from homeostat.store.telemetry.maintenance import CompactionPolicy, expired, to_compact
 from homeostat.store.telemetry.quarantine import is_passing
 from homeostat.store.telemetry.rows import to_ns
 from homeostat.store.telemetry.status import status_of
@@ -196,7 +196,7 @@ class Lane(Generic[S]):
     # -- segments, from the flush thread --------------------------------------------------------------------
 
     def flush(self) -> bool:
-        """Turn sealed parts into segments; compact and delete. False when that failed: try again later."""
+        """Turn sealed parts into segments; compact, delete what is too old. False when that failed: try later."""
         with self._flush_lock:
             try:
                 while (sealed := self._hot.oldest_sealed()) is not None:
@@ -234,8 +234,7 @@ class Lane(Generic[S]):
 
     def _retain(self) -> None:
         oldest_ns = to_ns(self._clock.now()) - int(self._config.retention.total_seconds() * 1e9)
-        max_bytes = int(self._config.max_gib * (1 << 30))
-        self.remove(to_delete(self.catalogue.state.segments, oldest_ns=oldest_ns, max_bytes=max_bytes), [])
+        self.remove(expired(self.segments, oldest_ns=oldest_ns), [])
 
     def _compact(self) -> None:
         names = self.spec.layout.schema.names
@@ -300,6 +299,11 @@ class Lane(Generic[S]):
             raise StoreError(f"Segments vanish while they are read ({error}). Ask again.") from error
 
     # -- how it is -------------------------------------------------------------------------------------------
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """What the catalogue names, from the oldest to the newest."""
+        return self.catalogue.state.segments
 
     @property
     def rows_stored(self) -> int:

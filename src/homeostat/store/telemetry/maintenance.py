@@ -45,15 +45,19 @@ def _is_worth_it(run: Sequence[SegmentInfo], policy: CompactionPolicy) -> bool:
     return len(run) >= policy.merge_min or (len(run) > 1 and _rows(run) >= policy.small_rows)
 
 
-def to_delete(segments: Sequence[SegmentInfo], *, oldest_ns: int, max_bytes: int) -> list[SegmentInfo]:
-    """Segments whose rows are all from before ``oldest_ns``, then the oldest of the rest until ``max_bytes`` hold."""
-    expired = [segment for segment in segments if segment.max_start_ns < oldest_ns]
-    kept = [segment for segment in segments if segment.max_start_ns >= oldest_ns]
-    total = sum(segment.bytes for segment in kept)
-    over: list[SegmentInfo] = []
-    for segment in sorted(kept, key=lambda segment: segment.max_start_ns):
+def expired(segments: Sequence[SegmentInfo], *, oldest_ns: int) -> list[SegmentInfo]:
+    """Segments whose rows are all from before ``oldest_ns``."""
+    return [segment for segment in segments if segment.max_start_ns < oldest_ns]
+
+
+def over_bound(lanes: Sequence[Sequence[SegmentInfo]], max_bytes: int) -> list[list[SegmentInfo]]:
+    """For each lane, what has to go so that all together hold at most ``max_bytes``: the oldest of all first."""
+    surplus: list[list[SegmentInfo]] = [[] for _ in lanes]
+    total = sum(segment.bytes for lane in lanes for segment in lane)
+    everything = [(number, segment) for number, lane in enumerate(lanes) for segment in lane]
+    for number, segment in sorted(everything, key=lambda entry: entry[1].max_start_ns):
         if total <= max_bytes:
             break
-        over.append(segment)
+        surplus[number].append(segment)
         total -= segment.bytes
-    return expired + over
+    return surplus

@@ -17,7 +17,7 @@ from homeostat.core.models import TraceQuery
 from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.catalogue import Catalogue
 from homeostat.store.telemetry.layout import SegmentInfo
-from homeostat.store.telemetry.maintenance import to_compact, to_delete
+from homeostat.store.telemetry.maintenance import expired, over_bound, to_compact
 from homeostat.store.telemetry.schema import SPAN_SCHEMA
 from homeostat.store.telemetry.segment import GROUP_ROWS, SPAN_LAYOUT, Segment, write_segment
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
@@ -184,11 +184,21 @@ def _info(name: str, rows: int, newest: int, size: int = 100) -> SegmentInfo:
     return SegmentInfo(name=name, rows=rows, min_start_ns=0, max_start_ns=newest, bytes=size, last_seq=newest)
 
 
-def test_beyond_the_bound_in_bytes_the_oldest_segments_go_first() -> None:
-    segments = [_info("c", 1, 30), _info("a", 1, 10), _info("b", 1, 20)]
-    assert [info.name for info in to_delete(segments, oldest_ns=0, max_bytes=250)] == ["a"]
-    assert [info.name for info in to_delete(segments, oldest_ns=15, max_bytes=150)] == ["a", "b"]
-    assert to_delete(segments, oldest_ns=0, max_bytes=300) == []
+def test_beyond_the_bound_in_bytes_the_oldest_segments_go_first_whichever_lane_they_are_of() -> None:
+    traces, logs = [_info("c", 1, 30), _info("a", 1, 10), _info("b", 1, 20)], [_info("l", 1, 15)]
+
+    def gone(max_bytes: int) -> list[list[str]]:
+        return [[info.name for info in lane] for lane in over_bound([traces, [], logs], max_bytes)]
+
+    assert gone(400) == [[], [], []]
+    assert gone(350) == [["a"], [], []]
+    assert gone(250) == [["a"], [], ["l"]]
+    assert gone(150) == [["a", "b"], [], ["l"]]
+
+
+def test_a_segment_is_past_its_time_when_all_of_it_is() -> None:
+    segments = [_info("c", 1, 30), _info("a", 1, 10)]
+    assert [info.name for info in expired(segments, oldest_ns=15)] == ["a"]
 
 
 def test_only_runs_of_small_neighbours_are_merged() -> None:

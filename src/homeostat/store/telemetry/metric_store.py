@@ -1,0 +1,44 @@
+"""The metrics of the embedded telemetry store: a lane of points, with its questions. ``core.ports.MetricStore``."""
+
+from datetime import datetime
+from typing import Final
+
+from homeostat.core.config import StorageConfig
+from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
+from homeostat.core.ports import Clock
+from homeostat.store.telemetry.lane import FlushPolicy, Lane, LaneSpec
+from homeostat.store.telemetry.maintenance import CompactionPolicy
+from homeostat.store.telemetry.metric_query import find_exemplars, find_metrics, find_series
+from homeostat.store.telemetry.metric_segment import METRIC_LAYOUT, MetricSegment
+from homeostat.store.telemetry.rows import to_ns
+from homeostat.store.telemetry.wal_format import KIND_METRICS
+
+METRICS: Final = LaneSpec(
+    name="metrics",
+    folder="metrics",
+    kind=KIND_METRICS,
+    message="ExportMetricsServiceRequest",
+    layout=METRIC_LAYOUT,
+    open_segment=MetricSegment,
+    flush=FlushPolicy(rows=65_536, bytes=32 << 20, age_s=120.0),
+    compaction=CompactionPolicy(small_rows=100_000, merged_rows_max=200_000),
+)
+
+
+class EmbeddedMetricStore(Lane[MetricSegment]):
+    """The lane of metric points: ``telemetry/metrics/``."""
+
+    def __init__(self, config: StorageConfig, clock: Clock, policy: FlushPolicy | None = None) -> None:
+        super().__init__(METRICS, config, clock, policy)
+
+    async def metrics(self, since: datetime, *, contains: str = "", limit: int = 1_000) -> list[MetricInfo]:
+        """Metrics with a point since then, by name."""
+        return await self.ask(lambda: find_metrics(*self.parts(), to_ns(since), contains, limit))
+
+    async def series(self, query: MetricQuery) -> list[MetricSeries]:
+        """What the query asks for. Raises BadRequestError for an aggregation that the metric's type has not."""
+        return await self.ask(lambda: find_series(*self.parts(), query))
+
+    async def exemplars(self, query: MetricQuery) -> list[Exemplar]:
+        """Exemplars within the query's time and labels, newest first."""
+        return await self.ask(lambda: find_exemplars(*self.parts(), query))
