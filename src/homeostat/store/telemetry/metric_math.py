@@ -19,7 +19,7 @@ SPREAD_MAX_NS: Final = 300 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-"""An increase over a longer time (Prometheus' look-back) is not spread over it: nobody knows where it was."""
+    """When what was counted was added. One row for each point; not ``known``: nothing can be said."""
 
     start: Numbers
     stop: Numbers
