@@ -77,7 +77,6 @@ class _Span(_Part):
     annotations: list[_Annotation] | None = None
     tags: dict[str, _Text] | None = None
     shared: _Flag = False
-    debug: _Flag = False
 
 
 _SPANS: Final = TypeAdapter(Annotated[list[_Span], Field(max_length=SPANS_MAX)])
@@ -122,7 +121,6 @@ def _span(span: _Span) -> model.Span:
         annotations=[model.Annotation(each.timestamp, each.value) for each in span.annotations or ()],
         tags=span.tags or {},
         shared=span.shared,
-        debug=span.debug,
     )
 
 

@@ -37,4 +37,3 @@ class Span:
     annotations: list[Annotation] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     shared: bool = False  # the client has the same id
-    debug: bool = False

@@ -39,7 +39,6 @@ _MESSAGES: Final[dict[str, Fields]] = {
         ("remote_endpoint", 9, "Endpoint"),
         ("annotations", 10, "Annotation*"),
         ("tags", 11, "Tag*"),
-        ("debug", 12, Field.TYPE_BOOL),
         ("shared", 13, Field.TYPE_BOOL),
     ],
 }
@@ -83,7 +82,6 @@ def _span(span: Parsed) -> Span:
         annotations=[Annotation(each.timestamp, each.value) for each in span.annotations],
         tags={tag.key: tag.value for tag in span.tags},
         shared=span.shared,
-        debug=span.debug,
     )
 
 

@@ -118,8 +118,6 @@ def _add_span(built: OtlpSpan, span: Span, tags: dict[str, str], shared: Shared)
     built.kind = SPAN_KINDS.get((span.kind or kind).lower(), OtlpSpan.SPAN_KIND_UNSPECIFIED)
     built.trace_state = tags.pop("w3c.tracestate", "")
     _set_status(built, tags)
-    if span.debug:
-        put(built.attributes.add(), "zipkin.debug", True)
     _add_endpoints(built, span.local, span.remote)
     for key, value in tags.items():
         put(built.attributes.add(), key, value)
