@@ -153,7 +153,6 @@ def _latency(red: RedHistory, asked: LatencyQuestion, start_s: int, end_s: int, 
         rows = red.minutes(asked.service, start_s, end_s, operation=operation)
     else:
         rows = columns_of(red.series(asked.service, start_s, end_s, step_s))
-    known_from_s = red.reach().known_from_s
     return latency(
         rows,
         service=asked.service,
@@ -161,7 +160,7 @@ def _latency(red: RedHistory, asked: LatencyQuestion, start_s: int, end_s: int, 
         start_s=start_s,
         end_s=end_s,
         step_s=step_s,
-        known_from_s=end_s if known_from_s is None else known_from_s,
+        reach=red.reach(),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from homeostat.core.analysis import Bucket, Latency, LatencyPoint
-from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, RedPoint, bucket_upper_ms
+from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, RedPoint, RedReach, bucket_upper_ms
 
 QUANTILES = (0.50, 0.95, 0.99)
 FINE_PER_ROW = 4
@@ -31,9 +31,9 @@ def columns_of(points: Sequence[RedPoint]) -> RedMinutes:
 
 
 def latency(
-    rows: RedMinutes, *, service: str, operation: str | None, start_s: int, end_s: int, step_s: int, known_from_s: int
+    rows: RedMinutes, *, service: str, operation: str | None, start_s: int, end_s: int, step_s: int, reach: RedReach
 ) -> Latency:
-    """One point per step of ``[start_s, end_s)``. Steps that end by ``known_from_s`` are unknown."""
+    """One point per step of ``[start_s, end_s)``. Steps of which nobody counted any second are unknown."""
     steps = max(0, -(-(end_s - start_s) // step_s))
     step_of = (rows.start_s - start_s) // step_s
     inside = (step_of >= 0) & (step_of < steps)
@@ -55,7 +55,7 @@ def latency(
             p99_ms=quantiles[index][2],
             counts=tuple(counts[index].tolist()),
         )
-        if (at := start_s + index * step_s) + step_s > known_from_s
+        if reach.known_s(at := start_s + index * step_s, at + step_s) > 0
         else _unknown(at)
         for index in range(steps)
     )

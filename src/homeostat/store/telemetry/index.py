@@ -49,6 +49,15 @@ class SegmentIndex:
         stop = int(self.first_rows[at + 1]) if at + 1 < len(self.keys) else self.rows
         return int(self.first_rows[at]), stop
 
+    def runs_of(self, trace_keys: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
+        """The runs of rows of those of these traces that are here, in order."""
+        if not len(self.keys):
+            return []
+        at = np.minimum(np.searchsorted(self.keys, trace_keys), len(self.keys) - 1)
+        at = np.unique(at[self.keys[at] == trace_keys])
+        ends = np.append(self.first_rows[1:], np.uint32(self.rows))
+        return list(zip(self.first_rows[at].tolist(), ends[at].tolist(), strict=True))
+
     def groups_with(self, key: str, value: str) -> list[int]:
         """The row groups that may hold a span with this attribute."""
         return groups_holding(self.filters, pair_hash(key, value))

@@ -37,8 +37,9 @@ Place = tuple[int, bytes]
 """Start of the first matching span (Unix ns) and trace id: pages are in this order, the highest first."""
 
 _CURSOR: Final = struct.Struct(">q16s")
-_FIRST: Final[Place] = (END_OF_TIME, b"\xff" * 16)
-_NOWHERE: Final = -(2**63)
+_FIRST: Final[Place] = (END_OF_TIME, b"\xff" * 17)
+_NOWHERE: Final[Place] = (-(2**63), b"")
+_HIGHEST_ID: Final = b"\xff" * 16
 _WIDER: Final = 8  # each further round looks at so many times the traces
 
 
@@ -67,7 +68,7 @@ def find_traces(view: View, query: TraceQuery) -> TracePage:
     count = wanted
     while True:
         found, bound = search.round(count)
-        safe = [(place, summary) for place, summary in found if place[0] > bound]
+        safe = [(place, summary) for place, summary in found if place > bound]
         if len(safe) >= wanted or bound == _NOWHERE:
             break
         count *= _WIDER
@@ -91,16 +92,16 @@ class _Search:
     wanted: SpanFilter
     before: Place
 
-    def round(self, count: int) -> tuple[list[tuple[Place, TraceSummary]], int]:
+    def round(self, count: int) -> tuple[list[tuple[Place, TraceSummary]], Place]:
         """The traces with the ``count`` highest bounds, placed, best first, and the bound of all the others."""
         candidates, bound = self._candidates(count)
         ranked = heapq.nlargest(count + 1, ((place, trace_id) for trace_id, place in candidates.items()))
         if len(ranked) > count:
-            bound = max(bound, ranked[count][0])
+            bound = max(bound, ranked[count])
         chosen = {trace_id: place for place, trace_id in ranked[:count]}
         return self._placed(chosen), bound
 
-    def _candidates(self, count: int) -> tuple[dict[bytes, int], int]:
+    def _candidates(self, count: int) -> tuple[dict[bytes, int], Place]:
         """Upper bounds of the places of traces, and the bound of all those that are not among them."""
         candidates: dict[bytes, int] = {}
         bound = _NOWHERE
@@ -110,7 +111,7 @@ class _Search:
             if len(candidates) >= count:
                 lowest = heapq.nlargest(count, candidates.values())[-1]
                 if lowest > source.newest_ns:
-                    bound = max(bound, source.newest_ns)
+                    bound = max(bound, (source.newest_ns, _HIGHEST_ID))
                     break
             try:
                 found, cut = self._of_source(source, count)
@@ -122,7 +123,7 @@ class _Search:
                 candidates[trace_id] = min(start_ns, candidates.get(trace_id, start_ns))
         return candidates, bound
 
-    def _of_source(self, source: Source, count: int) -> tuple[list[tuple[bytes, int]], int]:
+    def _of_source(self, source: Source, count: int) -> tuple[list[tuple[bytes, int]], Place]:
         """The traces of a source whose first matching span in it starts latest, and the bound of its others."""
         groups = candidate_groups(source, self.wanted)
         if not groups:
@@ -138,8 +139,11 @@ class _Search:
         best = below[np.argsort(-place[below], kind="stable")]
         cut = _NOWHERE
         if len(best) > count:
-            cut = int(place[best[count]])
-            best = best[:count]
+            last = int(place[best[count - 1]])
+            kept = int(np.count_nonzero(place[below] >= last))  # all that start with the last: their ids decide
+            if kept < len(best):
+                cut = int(place[best[kept]]), _HIGHEST_ID
+            best = best[:kept]
         chosen = ids.take(pa.array(first[best])).to_pylist()
         return [
             (trace_id, start_ns)

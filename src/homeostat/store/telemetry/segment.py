@@ -118,7 +118,7 @@ class Segment(SegmentFile):
 
     def traces(self, keys: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """The rows of all traces with these keys (of other traces in the same row groups, none)."""
-        runs = [run for key in keys if (run := self.index.rows_of(key)) is not None]
+        runs = self.index.runs_of(np.array(keys, dtype=np.uint64))
         groups = sorted(
             {group for start, stop in runs for group in range(start // GROUP_ROWS, -(-stop // GROUP_ROWS))}
         )
@@ -127,6 +127,6 @@ class Segment(SegmentFile):
         table = self.read(columns, groups)
         base = {group: number * GROUP_ROWS for number, group in enumerate(groups)}
         rows = [
-            base[row // GROUP_ROWS] + row % GROUP_ROWS for start, stop in sorted(runs) for row in range(start, stop)
+            base[row // GROUP_ROWS] + row % GROUP_ROWS for start, stop in runs for row in range(start, stop)
         ]
         return table.take(pa.array(rows, type=pa.int64()))
