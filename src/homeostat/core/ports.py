@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from homeostat.core.events import Event, EventType
-from homeostat.core.logs import LogCount, LogPage, LogQuery
+from homeostat.core.logs import LogCount, LogPage, LogQuery, LogRecord
 from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
 from homeostat.core.models import (
     ActionSpec,
@@ -158,6 +158,10 @@ class LogStore(Protocol):
 
     async def log_counts(self, query: LogQuery, step_s: int) -> list[LogCount]:
         """How many match in each step of the query's time, oldest first, steps without any included."""
+        ...
+
+    def export(self, query: LogQuery) -> AsyncIterator[tuple[LogRecord, ...]]:
+        """Every matching record, newest first, in parts; the query's limit does not count."""
         ...
 
 
