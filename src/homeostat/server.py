@@ -3,7 +3,6 @@
 Called by ``homeostat up``. Once it answers it writes ``ready.json`` into the data directory, for scripts to wait for.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ import anyio
 
 from homeostat.api.app import create_api
 from homeostat.api.context import Context
+from homeostat.api.event_parts import EventParts
 from homeostat.api.flags import flags_router
 from homeostat.api.jaeger_query import jaeger_query_app
 from homeostat.api.ofrep import ofrep_router
@@ -25,17 +25,16 @@ from homeostat.api.prometheus_app import prometheus_app
 from homeostat.api.server import serving
 from homeostat.app import Homeostat, running
 from homeostat.core.config import Config
-from homeostat.core.errors import StoreError
 from homeostat.core.ports import Clock
 from homeostat.net import bind
 from homeostat.runtime import SystemClock
 from homeostat.serving import serving as serving_http
+from homeostat.store.lock import locked
 from homeostat.web import static_dir
 
 log = logging.getLogger(__name__)
 
 READY_FILE = "ready.json"
-LOCK_FILE = "homeostat.lock"
 
 
 def serve(config: Config, *, verbose: bool) -> None:
@@ -51,7 +50,7 @@ def serve(config: Config, *, verbose: bool) -> None:
 async def _serve(config: Config) -> None:
     clock = SystemClock()
     with (
-        _locked(config.storage.path),
+        locked(config.storage.path),
         bind(config.server.host, config.server.port, settings="server.host or server.port") as listener,
         _bound(config.server.host, config.server.jaeger_query_port, "server.jaeger_query_port") as jaeger,
         _bound(config.server.host, config.server.prometheus_port, "server.prometheus_port") as prometheus,
@@ -132,11 +131,25 @@ def _api_parts(homeostat: Homeostat) -> ApiParts:
         heartbeat=homeostat.heartbeat,
         span_totals=observed.red.totals,
         slos=homeostat.slos,
+        events=_event_parts(homeostat),
         world_url=homeostat.config.world_url,
         extra_routers=(flags_router(homeostat.flags), ofrep_router(homeostat.flags)),
         static_dir=static_dir(),
         host=homeostat.config.server.host,
         allowed_hosts=homeostat.config.server.allowed_hosts,
+    )
+
+
+def _event_parts(homeostat: Homeostat) -> EventParts:
+    correlation, observed = homeostat.correlation, homeostat.observed
+    return EventParts(
+        timeline=correlation.timeline,
+        maintenance=correlation.maintenance,
+        ids=homeostat.ids,
+        outbox=correlation.outbox,
+        submitters=observed.submitters,
+        metrics=observed.metrics,
+        logs=observed.logs,
     )
 
 
@@ -172,28 +185,3 @@ def _announced(ready_file: Path, ready: dict[str, str | int | None]) -> Generato
         yield
     finally:
         ready_file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Generator[None]:
-    """One Homeostat per data directory. Raises StoreError naming the holder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_FILE).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"The data directory {folder} cannot be used: {error.strerror}. Set storage.path to a writable one."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise StoreError(
-                f"Another Homeostat (pid {holder}) uses {folder}. Stop it, or set storage.path to another directory."
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
