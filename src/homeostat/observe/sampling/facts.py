@@ -213,4 +213,6 @@ def _matcher(settings: NumericAttributeSettings | BooleanAttributeSettings | Str
         case BooleanAttributeSettings():
             return one_of(["true" if settings.value else "false"])
         case StringAttributeSettings():
-            return remembering(matching(settings.values)) if settings.enabled_regex_matching else one_of(settings.values)
+            return (
+                remembering(matching(settings.values)) if settings.enabled_regex_matching else one_of(settings.values)
+            )

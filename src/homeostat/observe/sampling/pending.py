@@ -36,6 +36,7 @@ class _Columns:
     bits: Words
     size_bytes: Counts
     stratum: Words
+    quiet: npt.NDArray[np.bool_]  # few traces began when it did
     head: Times  # with which probability it was sampled before; NaN: not known
 
     @classmethod
@@ -62,6 +63,7 @@ class _Columns:
             bits=words(),
             size_bytes=counts(),
             stratum=words(),
+            quiet=np.zeros(rows, dtype=np.bool_),
             head=times(),
         )
 
@@ -113,7 +115,7 @@ class PendingTraces:
         """The row of each trace; ABSENT for one that is not pending."""
         return self._table.find(keys)
 
-    def add(self, keys: Keys, high: Words, stratum: Words, now_s: float, seq: int) -> Rows:
+    def add(self, keys: Keys, high: Words, stratum: Words, now_s: float, seq: int, *, quiet: bool) -> Rows:
         """New traces, each once: their rows."""
         count = len(keys)
         while self._free_count < count:
@@ -129,7 +131,7 @@ class PendingTraces:
         self._arrivals += count
         columns.spans[rows], columns.bits[rows], columns.size_bytes[rows] = 0, 0, 0
         columns.start_ns[rows], columns.end_ns[rows] = np.iinfo(np.int64).max, 0
-        columns.head[rows] = np.nan
+        columns.quiet[rows], columns.head[rows] = quiet, np.nan
         return rows
 
     def _grow(self) -> None:

@@ -29,6 +29,12 @@ Chances = npt.NDArray[np.float64]
 
 NS_PER_MS: Final = 1_000_000
 
+FIRST: Final = 0
+COSTLY: Final = 1
+CHOOSING: Final = 2
+"""When a policy is asked. What costs much, and what chooses a share, is asked about those only that are not kept for
+sure: a share of the rest is then exact."""
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -60,7 +66,7 @@ class Judge(Protocol):
     """One policy at work."""
 
     @property
-    def is_costly(self) -> bool: ...
+    def turn(self) -> int: ...
     def vote(self, traces: Round, among: Mask) -> Vote: ...
     def state(self) -> Mapping[str, float]: ...
     def restore(self, state: Mapping[str, float]) -> None: ...
@@ -69,7 +75,7 @@ class Judge(Protocol):
 class _Stateless:
     """A judge without memory that costs next to nothing."""
 
-    is_costly = False
+    turn: int = FIRST
 
     def state(self) -> Mapping[str, float]:
         """Nothing."""
@@ -132,6 +138,8 @@ class _Hashed(_Stateless):
 class _Share(_Stateless):
     """A share of all traces, true to the number."""
 
+    turn = CHOOSING
+
     def __init__(self, path: str, probability: float) -> None:
         self._choice = Systematic(probability, hash_text(path))
 
@@ -171,7 +179,7 @@ class _Limit(_Stateless):
 
 
 class _Cel(_Stateless):
-    is_costly = True
+    turn = COSTLY
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
@@ -187,8 +195,8 @@ class _Group:
         self._parts = parts
 
     @property
-    def is_costly(self) -> bool:
-        return any(part.is_costly for part in self._parts)
+    def turn(self) -> int:
+        return max(part.turn for part in self._parts)
 
     def state(self) -> Mapping[str, float]:
         return {

@@ -24,9 +24,9 @@ class ArrivalRate:
             traces += self._seconds.pop()[1]
         self._seconds.append((second, traces))
 
-    def is_quiet(self, now_s: float) -> bool:
-        """Whether fewer than so many a second have begun lately."""
-        self._forget(now_s)
+    @property
+    def is_quiet(self) -> bool:
+        """Whether, when something was last counted, fewer than so many a second had begun lately."""
         return self._total < self._quiet * _WINDOW_S
 
     def _forget(self, now_s: float) -> None:

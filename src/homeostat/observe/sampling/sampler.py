@@ -155,8 +155,10 @@ class Sampler:
         fresh = absent[~(known.kept | known.dropped)]
         if len(fresh):
             places = columns.first_places(codes, len(keys))[fresh]
-            row_of_key[fresh] = self._pending.add(keys[fresh], high[places], strata.at(places), self._clock_s, seq)
             self._rate.count(len(fresh), self._clock_s)
+            row_of_key[fresh] = self._pending.add(
+                keys[fresh], high[places], strata.at(places), self._clock_s, seq, quiet=self._rate.is_quiet
+            )
         if settled or len(fresh) == len(absent):
             return None
         return self._late(spans, codes, absent, known, len(keys))
@@ -232,7 +234,7 @@ class Sampler:
     def _decide(self, rows: Rows, *, forced: bool) -> Kept:
         traces = self._round(rows)
         head = np.nan_to_num(self._pending.columns.head[rows], nan=1.0)
-        verdict = self._verdicts.decide(traces, quiet=self._rate.is_quiet(self._clock_s), head=head)
+        verdict = self._verdicts.decide(traces, quiet=self._pending.columns.quiet[rows], head=head)
         probability = verdict.probability.astype(np.float32)
         kept_spans = self._release(rows, verdict, probability)
         self._decisions.put(traces.keys, verdict.keep, probability, verdict.reason.astype(np.uint16))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from homeostat.core.sampling import QUIET, Policy, SamplingConfig
 from homeostat.observe.sampling.facts import Facts
-from homeostat.observe.sampling.policies import Chances, Judge, Mask, Round, Vote, build, is_inverted
+from homeostat.observe.sampling.policies import FIRST, Chances, Judge, Mask, Round, Vote, build, is_inverted
 
 NO_REASON = 0
 QUIET_REASON = 1
@@ -66,31 +66,30 @@ class Verdicts:
         self.reasons = ("", QUIET, *(policy.name for policy in self._policies))
         self.needs_bytes = any(part.bytes_limiting for policy in self._policies for part in policy.walk())
         places = range(len(self._judges))
-        self._order = list(places) if self._first_match else sorted(places, key=lambda p: self._judges[p].is_costly)
+        self._order = list(places) if self._first_match else sorted(places, key=lambda p: self._judges[p].turn)
 
-    def decide(self, traces: Round, *, quiet: bool, head: Chances) -> Verdict:
-        """Judge a round. ``quiet``: nothing is left out but what is dropped. ``head``: sampled before with this."""
+    def decide(self, traces: Round, *, quiet: Mask, head: Chances) -> Verdict:
+        """Judge a round. ``quiet``: what began when there was little, and is kept. ``head``: sampled before with."""
         tally = _Tally.of(len(traces))
         for place in self._order:
             among = self._among(place, tally)
             self._count(place, self._judges[place].vote(traces, among), among, tally)
         keep = tally.sampled | (tally.inverted & ~tally.against)
         chance = np.where(tally.sampled, 1.0 - tally.missed, 1.0)
-        reason = tally.reason
-        if quiet:
-            reason = np.where(keep & (chance == 1.0), reason, QUIET_REASON)
-            keep, chance = np.ones(len(traces), dtype=np.bool_), np.ones(len(traces))
+        spare = quiet & ~(keep & (chance == 1.0))
+        keep, chance = keep | spare, np.where(spare, 1.0, chance)
+        reason = np.where(spare & ~(tally.dropped | tally.vetoed), QUIET_REASON, tally.reason)
         keep &= ~(tally.dropped | tally.vetoed)
         probability = np.where(keep, np.clip(chance * tally.spared * head, 1e-9, 1.0), 0.0)
         shown = keep | tally.dropped | tally.vetoed
         return Verdict(keep, probability, np.where(shown, reason, NO_REASON))
 
     def _among(self, place: int, tally: _Tally) -> Mask:
-        """Whom a policy is asked about: what costs much only about those that are not decided yet."""
+        """Whom a policy is asked about: not all of them about those that are kept or dropped for sure."""
         everyone = np.ones(len(tally.sampled), dtype=np.bool_)
         if self._first_match:
             return everyone & ~(tally.sampled | tally.dropped)
-        if self._judges[place].is_costly and self._policies[place].type != "drop":
+        if self._judges[place].turn != FIRST and self._policies[place].type != "drop":
             return ~(tally.dropped | tally.vetoed | (tally.sampled & (tally.best == 1.0)))
         return everyone
 
