@@ -15,6 +15,7 @@ from homeostat.core.errors import StoreError
 from homeostat.core.models import AUTOMATIC, FlagChange, TimelineKind
 from homeostat.core.ports import Bus, Clock, Ids, StateStore
 from homeostat.core.resources import flag
+from homeostat.correlation import Correlation
 from homeostat.detect import Detection, HealthReader, Signals
 from homeostat.drivers import DriverParts, load_drivers
 from homeostat.flags import FlagService, load_flags
@@ -22,6 +23,7 @@ from homeostat.heal import Healer
 from homeostat.heartbeat import Heartbeat
 from homeostat.loop import LoopParts, keep_in_balance
 from homeostat.observe import pipeline
+from homeostat.observe.correlate import ReleaseWatch
 from homeostat.observe.pipeline import Pipeline
 from homeostat.observe.slo import SloService, Sources
 from homeostat.runtime import SystemIds
@@ -48,6 +50,8 @@ class Homeostat:
     observed: Pipeline
     heartbeat: Heartbeat
     slos: SloService
+    correlation: Correlation
+    ids: Ids
 
     @property
     def otlp_http_url(self) -> str | None:
@@ -69,11 +73,13 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
 
     Raises PortTakenError, StoreError or ConfigError before anything is left running.
     """
-    ids, bus = SystemIds(), LocalBus()
+    ids, bus, releases = SystemIds(), LocalBus(), ReleaseWatch(clock)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(config.storage.path / STATE_FILE, clock).opened())
         observed = await stack.enter_async_context(
-            pipeline.running(config.receivers, config.storage, clock, sampling=config.sampling)
+            pipeline.running(
+                config.receivers, config.storage, clock, sampling=config.sampling, on_spans=releases.note
+            )
         )
         flags = await stack.enter_async_context(_flags(config, state, clock, ids, bus).opened())
         drivers = load_drivers(DriverParts(config=config, clock=clock, flags=flags)).drivers
@@ -81,6 +87,9 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         services = {process.name: process.service_name for process in config.watch.processes}
         detection = Detection(
             config.detect, observed.red, ids, flags=flags, traces=observed.store, process_services=services
+        )
+        correlation = await Correlation.opened(
+            config, state, observed, releases, services=services, clock=clock, ids=ids, bus=bus
         )
         healer = Healer(
             config=config,
@@ -90,6 +99,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             bus=bus,
             clock=clock,
             ids=ids,
+            maintenance=correlation.maintenance.covering,
         )
         story, heartbeat = Story(state, bus, clock, ids), Heartbeat(config.detect.interval)
         loop = LoopParts(
@@ -102,7 +112,15 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             interval=config.detect.interval,
             heartbeat=heartbeat,
         )
-        slos = SloService(config.slo, Sources(observed.red, state), state, clock=clock, ids=ids, bus=bus)
+        slos = SloService(
+            config.slo,
+            Sources(observed.red, state),
+            state,
+            clock=clock,
+            ids=ids,
+            bus=bus,
+            on_alert=correlation.timeline,
+        )
         await slos.open()
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
@@ -110,6 +128,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         tasks.start_soon(_tell_of_flag_changes, bus, story)
         tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
         tasks.start_soon(slos.run)
+        tasks.start_soon(correlation.run)
         yield Homeostat(
             config=config,
             clock=clock,
@@ -121,6 +140,8 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             observed=observed,
             heartbeat=heartbeat,
             slos=slos,
+            correlation=correlation,
+            ids=ids,
         )
 
 

@@ -9,11 +9,14 @@ from fastapi import FastAPI
 
 from homeostat import __version__
 from homeostat.api import (
+    alertmanager,
     analysis,
     docs_page,
+    events,
     incidents,
     live,
     metrics,
+    observability,
     overview,
     runs,
     self_healing,
@@ -65,10 +68,26 @@ def create_api(parts: ApiParts) -> FastAPI:
 
 
 def _include(app: FastAPI, parts: ApiParts) -> None:
-    for area in (overview, services, incidents, runs, traces, analysis, metrics, live, world_proxy, docs_page, slos):
+    for area in (
+        overview,
+        services,
+        incidents,
+        runs,
+        traces,
+        analysis,
+        metrics,
+        live,
+        world_proxy,
+        docs_page,
+        slos,
+        events,
+        alertmanager,
+    ):
         app.include_router(area.router)
     for prefix in self_healing.PREFIXES:
         app.include_router(self_healing.router, prefix=prefix)
+    for prefix in observability.PREFIXES:
+        app.include_router(observability.router, prefix=prefix)
     for prefix in slos.PREFIXES:
         app.include_router(slos.compatible, prefix=prefix)
     for router in parts.extra_routers:

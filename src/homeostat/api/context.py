@@ -9,8 +9,10 @@ from anyio import to_thread
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from homeostat.api.event_parts import EventParts
 from homeostat.api.parts import ApiParts
 from homeostat.api.tally import Tally
+from homeostat.core.errors import StoreError
 from homeostat.core.models import StorageStatus
 from homeostat.detect.health import OverallHealth, ServiceHealth
 
@@ -33,6 +35,12 @@ class Context:
     live_connections: int = 0
     storage_cache: tuple[float, StorageStatus] | None = None
     health_cache: tuple[float, list[ServiceHealth], OverallHealth] | None = None
+
+    def events(self) -> EventParts:
+        """The timeline of events and what belongs to it. Raises StoreError where this process keeps none."""
+        if self.parts.events is None:
+            raise StoreError("Events are not kept by this process. Start it with `homeostat up`.")
+        return self.parts.events
 
     def health(self) -> tuple[list[ServiceHealth], OverallHealth]:
         """Every service, and the whole: computed together, because the whole is judged by its services."""

@@ -19,7 +19,7 @@ from homeostat.core.ports import Subscription
 log = logging.getLogger(__name__)
 router = APIRouter()
 
-TOPICS = ("red", "issues", "incidents", "timeline", "runs", "loop", "flags", "storage", "slos")
+TOPICS = ("red", "issues", "incidents", "timeline", "runs", "loop", "flags", "storage", "slos", "events")
 CONNECTIONS_MAX = 64
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fastapi import APIRouter
 
+from homeostat.api.event_parts import EventParts
 from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
 from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetryStore
 from homeostat.core.totals import SpanTotals
@@ -61,6 +62,7 @@ class ApiParts:
     ingest: Callable[[], IngestCounters]
     heartbeat: Heartbeat  # of the loop
     span_totals: Callable[[], SpanTotals] | None = None  # what /metrics shows of spans; None: nothing
+    events: EventParts | None = None  # None: no timeline of events is kept here
     slos: SloService | None = None  # None: objectives are not evaluated here
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
     extra_routers: Sequence[APIRouter] = ()

@@ -85,6 +85,14 @@ class HealthReader:
         seen = self._last_seen({name for name, point in points.items() if point.requests}, end_s)
         return [self._health(name, points.get(name), issues.get(name, ()), seen.get(name)) for name in names]
 
+    def crashed(self) -> set[str]:
+        """Services of which a process is known to be down, whatever their telemetry still says."""
+        return {
+            service
+            for service, issues in self._issues_by_service().items()
+            if any(issue.type is IssueType.PROCESS_CRASH for issue in issues)
+        }
+
     def overall(
         self, services: Sequence[ServiceHealth], issues_last_hour: int, remediated_last_hour: int
     ) -> OverallHealth:

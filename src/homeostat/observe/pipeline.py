@@ -4,21 +4,23 @@ async with running(config.receivers, config.storage, clock) as pipeline:
     ...pipeline.red, pipeline.store, pipeline.http_port...
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import anyio
 import anyio.to_thread
+import pyarrow as pa
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock, Random
 from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.counters import Counters
-from homeostat.observe.intake import Intake
+from homeostat.observe.intake import Batch, Intake
 from homeostat.observe.keeper import KeepAll
 from homeostat.observe.lanes import Flusher, Stores, decode_logs, decode_metrics, decode_traces, thread
 from homeostat.observe.listening import listen
@@ -41,6 +43,10 @@ from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 
 _RED_RESTORED: Final = timedelta(minutes=15)
 _RED_MEMORY: Final = RedLimits(minutes=180)  # files answer for what is older
+
+
+OnSpans = Callable[[pa.Table], None]
+"""Is shown every batch of spans, in the intake's thread: must be quick, and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,12 @@ class Pipeline:
         )
 
 
+def _decode_and_show(on_spans: OnSpans, requests: Sequence[bytes]) -> Batch:
+    batch = decode_traces(requests)
+    on_spans(batch.rows)
+    return batch
+
+
 @asynccontextmanager
 async def running(
     receivers: ReceiverConfig,
@@ -87,6 +99,7 @@ async def running(
     policy: FlushPolicy | None = None,
     sampling: SamplingConfig | None = None,
     chance: Random | None = None,
+    on_spans: OnSpans | None = None,
 ) -> AsyncGenerator[Pipeline]:
     """Open the store, replay its log, listen. Raises PortTakenError, ListenError, StoreError, OSError.
 
@@ -105,7 +118,8 @@ async def running(
         sampler = Sampler(sampling, seed=(chance or system_random()).randrange(1 << 62))
     keeper = TraceKeeper(red, rollups, presence, clock, sampler)
     store.undecided = keeper.undecided
-    intake = Intake(store, decode_traces, keeper, counters, flusher.notice)
+    decode = decode_traces if on_spans is None else partial(_decode_and_show, on_spans)
+    intake = Intake(store, decode, keeper, counters, flusher.notice)
     others = [
         Intake(stores.metrics, decode_metrics(clock), KeepAll(), counters, flusher.notice),
         Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice),

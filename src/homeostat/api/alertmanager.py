@@ -1,0 +1,31 @@
+"""The webhook receiver for a Prometheus Alertmanager, and how sending alerts to one goes."""
+
+from fastapi import APIRouter
+
+from homeostat.api.context import Here
+from homeostat.api.errors import NOT_FOUND
+from homeostat.api.event_models import WebhookAnswer
+from homeostat.core.errors import NotFoundError
+from homeostat.notify import WebhookMessage, events_of
+from homeostat.notify.outbox import OutboxStatus
+
+router = APIRouter(prefix="/api/alertmanager", tags=["alerts"])
+
+
+@router.post("/webhook")
+async def webhook(message: WebhookMessage, here: Here) -> WebhookAnswer:
+    """Alerts of a message of version "4" become events, and end with ``resolved``. Safe to send again."""
+    parts = here.events()
+    events = events_of(message, here.parts.clock.now())
+    for event in events:
+        await parts.timeline.record(event)
+    return WebhookAnswer(recorded=len(events), ignored=len(message.alerts) - len(events))
+
+
+@router.get("/status", responses=NOT_FOUND)
+async def status(here: Here) -> OutboxStatus:
+    """How sending goes; 404 where no Alertmanager is configured."""
+    outbox = here.events().outbox
+    if outbox is None:
+        raise NotFoundError("No Alertmanager is configured. Set alerting.alertmanager_url.")
+    return outbox.status()
