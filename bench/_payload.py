@@ -1,8 +1,9 @@
 """The spans that the benchmarks send and store: 14 attributes, about 360 bytes each on the wire, whole traces.
 
 Every trace is an order that walks through five services (a server span and a client span in each), so that topology,
-RED and search have something true to find. Three of the attributes differ from span to span. Requests are built like
-an SDK's exporter builds them: one service per request, many traces in each.
+RED and search have something true to find. Of a hundred traces two fail and one takes longer than a second. Three of
+the attributes differ from span to span. Requests are built like an SDK's exporter builds them: one service per
+request, many traces in each.
 """
 
 import random
@@ -16,6 +17,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 SERVICES = ("gateway", "orders", "payment", "stock", "mailer")
 ATTRIBUTES_PER_SPAN = 14
+SLOW_NS = 1_200_000_000
+USUAL_NS_MAX = 900_000_000
 _METHODS = ("GET", "POST", "PUT")
 _REGIONS = ("eu-1", "us-2", "ap-3")
 
@@ -63,9 +66,10 @@ def _describe(span: Span, chance: random.Random, failed: bool) -> None:
     _text(span, "version", "1.4.2")
 
 
-def _fill(span: Span, chance: random.Random, start_ns: int, failed: bool) -> None:
+def _fill(span: Span, chance: random.Random, start_ns: int, *, failed: bool, slow: bool) -> None:
     span.start_time_unix_nano = start_ns
-    span.end_time_unix_nano = start_ns + int(chance.lognormvariate(16, 1))  # a median of 9 ms
+    usual_ns = int(chance.lognormvariate(16, 1))  # a median of 9 ms
+    span.end_time_unix_nano = start_ns + (usual_ns + SLOW_NS if slow else min(usual_ns, USUAL_NS_MAX))
     _describe(span, chance, failed)
     if failed:
         span.status.code = Status.STATUS_CODE_ERROR
@@ -93,14 +97,14 @@ def requests(
     for number in range(traces):
         trace_id = chance.getrandbits(128).to_bytes(16, "big")
         started = start_ns + number * length_ns // traces
-        failed = chance.random() < 0.02
+        failed, slow = chance.random() < 0.02, chance.random() < 0.01
         parent = b""
         for depth, service in enumerate(SERVICES):
             spans = building[service].resource_spans[0].scope_spans[0].spans
             for kind, name in ((Span.SPAN_KIND_SERVER, f"POST /{service}"), (Span.SPAN_KIND_CLIENT, "POST")):
                 span_id = chance.getrandbits(64).to_bytes(8, "big")
                 span = spans.add(trace_id=trace_id, span_id=span_id, parent_span_id=parent, name=name, kind=kind)
-                _fill(span, chance, started + depth * 1_000_000, failed)
+                _fill(span, chance, started + depth * 1_000_000, failed=failed, slow=slow and not parent)
                 parent = span_id
             sizes[service] += 2
             if sizes[service] >= spans_per_request:

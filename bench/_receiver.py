@@ -1,4 +1,6 @@
-"""A real telemetry path in a process of its own, for ``bench.ingest``: ``python -m bench._receiver DIRECTORY``.
+"""A real telemetry path in a process of its own, for ``bench.ingest``: ``python -m bench._receiver DIRECTORY [all]``.
+
+With ``all`` every trace is kept; otherwise they are sampled by the policies that are built in.
 
 Prints ``{"port": ...}`` when it is ready. When its standard input closes it stops taking requests, settles everything
 in segments and prints what it used, from ready to settled.
@@ -15,6 +17,7 @@ import anyio.to_thread
 import uvloop
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.pipeline import running
 from homeostat.runtime import SystemClock
 
@@ -24,9 +27,9 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def _run(directory: Path) -> None:
+async def _run(directory: Path, sampling: SamplingConfig | None) -> None:
     receivers = ReceiverConfig.only(otlp_http_port=0)
-    async with running(receivers, StorageConfig(path=directory), SystemClock()) as pipeline:
+    async with running(receivers, StorageConfig(path=directory), SystemClock(), sampling=sampling) as pipeline:
         before = _cpu_s()
         idle_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"port": pipeline.http_port}), flush=True)
@@ -45,6 +48,9 @@ async def _run(directory: Path) -> None:
                 "received_s": received_s,
                 "spans_received": pipeline.counters.spans_received,
                 "spans_stored": pipeline.store.spans_stored,
+                "spans_sampled_out": pipeline.counters.spans_sampled_out,
+                "metric_points_stored": pipeline.metrics.rows_stored,
+                "log_records_stored": pipeline.logs.rows_stored,
             }
         ),
         flush=True,
@@ -52,4 +58,4 @@ async def _run(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_run(Path(sys.argv[1])))
+    uvloop.run(_run(Path(sys.argv[1]), None if "all" in sys.argv[2:] else SamplingConfig()))

@@ -1,6 +1,8 @@
-"""``script/bench ingest``: spans over real HTTP into a real receiver, until they lie in segments.
+"""``script/bench ingest``: spans, metrics and logs over real HTTP into a real receiver, until they lie in segments.
 
-The receiver is a process of its own, so that only its CPU counts: HTTP, log, decoding, rollups, topology, segments.
+The receiver is a process of its own, so that only its CPU counts: HTTP, log, decoding, rollups, topology, sampling,
+segments. Traces are sampled by the policies that are built in (all that fail or take longer than a second, a tenth of
+the rest); a second run keeps every trace and gets spans only. Of a hundred traces two fail and one is slow.
 """
 
 import argparse
@@ -18,12 +20,16 @@ from typing import Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench._payload import ATTRIBUTES_PER_SPAN, Again, Payload, payload
+from bench._signals import LOGS_PER_ROUND, POINTS_PER_ROUND, logs, metrics
 
 SENDERS: Final = 8
 TRACES_PER_ROUND: Final = 10_000  # ten spans each
 
+Body = tuple[str, bytes]
+"""Path and request."""
 
-def _send(port: int, bodies: Iterator[bytes], lock: threading.Lock) -> None:
+
+def _send(port: int, bodies: Iterator[Body], lock: threading.Lock) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while True:
         with lock:
@@ -32,7 +38,7 @@ def _send(port: int, bodies: Iterator[bytes], lock: threading.Lock) -> None:
             connection.close()
             return
         while True:
-            connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
+            connection.request("POST", body[0], body[1], {"Content-Type": "application/x-protobuf"})
             response = connection.getresponse()
             response.read()
             if response.status == 200:
@@ -42,10 +48,28 @@ def _send(port: int, bodies: Iterator[bytes], lock: threading.Lock) -> None:
             time.sleep(0.05)  # overloaded: it asked to be asked again
 
 
-def _bodies(made: Payload, rounds: int) -> Iterator[bytes]:
+def _others(rounds: int, now_ns: int) -> list[list[Body]]:
+    """Metrics and logs of each round, made before the clock runs: an SDK's work is not what is measured."""
+    begins = [now_ns - (rounds - number) * 6 * 10**9 for number in range(rounds)]
+    return [
+        [("/v1/metrics", body) for body in metrics(number, at_ns)]
+        + [("/v1/logs", body) for body in logs(number, at_ns)]
+        for number, at_ns in enumerate(begins)
+    ]
+
+
+def _bodies(made: Payload, rounds: int, others: list[list[Body]]) -> Iterator[Body]:
+    """Everything, metrics and logs spread among the spans."""
     again = Again(made)
     for number in range(rounds):
-        yield from again.round(number)
+        beside = others[number] if others else []
+        every = max(1, len(made.requests) // (len(beside) + 1))
+        left = iter(beside)
+        for place, body in enumerate(again.round(number)):
+            yield "/v1/traces", body
+            if place % every == 0 and (other := next(left, None)) is not None:
+                yield other
+        yield from left
 
 
 def _upb_spans_per_cpu_second(made: Payload) -> float:
@@ -63,17 +87,16 @@ def _upb_spans_per_cpu_second(made: Payload) -> float:
     return spans / (time.process_time() - started)
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Run once; flat numbers."""
-    now_ns = time.time_ns()
-    made = payload(TRACES_PER_ROUND, start_ns=now_ns - 60 * 10**9, length_ns=60 * 10**9)
+def _run(made: Payload, rounds: int, *, keep_all: bool) -> dict[str, float]:
+    """One receiver from its start to its end: what it used, and what lies in its directory."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "bench._receiver", directory]
+        command = [sys.executable, "-m", "bench._receiver", directory, *(["all"] if keep_all else [])]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver:
             assert receiver.stdin is not None
             assert receiver.stdout is not None
             port = json.loads(receiver.stdout.readline())["port"]
-            lock, bodies = threading.Lock(), _bodies(made, rounds)
+            others = [] if keep_all else _others(rounds, time.time_ns())
+            lock, bodies = threading.Lock(), _bodies(made, rounds, others)
             senders = [threading.Thread(target=_send, args=(port, bodies, lock)) for _ in range(SENDERS)]
             started = time.monotonic()
             for sender in senders:
@@ -82,24 +105,66 @@ def measure(rounds: int) -> dict[str, float]:
                 sender.join()
             receiver.stdin.close()
             used = json.loads(receiver.stdout.readline())
-            wall_s = time.monotonic() - started
-        segments = Path(directory) / "telemetry" / "segments"
-        stored_bytes = sum(path.stat().st_size for path in segments.iterdir())
+            used["wall_s"] = time.monotonic() - started
+        telemetry = Path(directory) / "telemetry"
+        for name, folder in (
+            ("spans", "segments"),
+            ("metrics", "metrics/segments"),
+            ("logs", "logs/segments"),
+            ("rollups", "attachments"),
+        ):
+            used[f"{name}_bytes"] = sum(path.stat().st_size for path in (telemetry / folder).iterdir())
+    return used
+
+
+def _checked(used: dict[str, float], expected: dict[str, int]) -> None:
+    wrong = {name: (used[name], count) for name, count in expected.items() if used[name] != count}
+    if wrong:
+        raise SystemExit(f"not everything arrived (found, sent): {wrong}")
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """Run twice; flat numbers."""
+    now_ns = time.time_ns()
+    made = payload(TRACES_PER_ROUND, start_ns=now_ns - 60 * 10**9, length_ns=60 * 10**9)
     spans = made.spans * rounds
-    if used["spans_received"] != spans or used["spans_stored"] != spans:
-        raise SystemExit(f"sent {spans} spans, {used['spans_received']} received, {used['spans_stored']} stored")
+    used = _run(made, rounds, keep_all=False)
+    points, records = POINTS_PER_ROUND * rounds, LOGS_PER_ROUND * rounds
+    stored = int(used["spans_stored"])
+    _checked(
+        used | {"spans_decided": stored + used["spans_sampled_out"]},
+        {
+            "spans_received": spans,
+            "spans_decided": spans,
+            "log_records_stored": records,
+            "metric_points_stored": points,
+        },
+    )
+    unsampled = _run(made, rounds, keep_all=True)
+    _checked(unsampled, {"spans_received": spans, "spans_stored": spans})
     upb = _upb_spans_per_cpu_second(made)
     per_cpu_second = spans / used["cpu_s"]
     return {
         "spans_per_cpu_second": round(per_cpu_second),
         "peak_rss_mb": round(used["peak_rss_mb"], 1),
-        "bytes_per_span": round(stored_bytes / spans, 1),
+        "bytes_per_kept_span": round(used["spans_bytes"] / stored, 1),
+        "kept_share": round(stored / spans, 4),
         "spans": spans,
+        "spans_kept": stored,
+        "metric_points": points,
+        "log_records": records,
+        "items_per_cpu_second": round((spans + points + records) / used["cpu_s"]),
+        "bytes_per_metric_point": round(used["metrics_bytes"] / points, 1),
+        "bytes_per_log_record": round(used["logs_bytes"] / records, 1),
+        "rollup_bytes": round(used["rollups_bytes"]),
         "attributes_per_span": ATTRIBUTES_PER_SPAN,
         "wire_bytes_per_span": round(made.bytes_per_span, 1),
-        "spans_per_second": round(spans / wall_s),
+        "spans_per_second": round(spans / used["wall_s"]),
         "cpu_s": round(used["cpu_s"], 2),
         "rss_at_start_mb": round(used["idle_rss_mb"], 1),
+        "spans_per_cpu_second_unsampled": round(spans / unsampled["cpu_s"]),
+        "peak_rss_mb_unsampled": round(unsampled["peak_rss_mb"], 1),
+        "bytes_per_span_unsampled": round(unsampled["spans_bytes"] / spans, 1),
         "upb_parse_only_spans_per_cpu_second": round(upb),
         "ratio_to_upb_parse_only": round(per_cpu_second / upb, 2),
     }
