@@ -133,11 +133,11 @@ def _alert(slo: Slo, rule: BurnRule) -> Json:
         f"and max({_recorded(slo, short)} > {limit}) without (sloth_window)",
         **({"for": duration_text(rule.hold_s)} if rule.hold_s else {}),
         "labels": {
-            **_labels(slo),
+            **{name: _text(str(value)) for name, value in _labels(slo).items()},
             "severity": "page" if page else "ticket",
-            "rule": rule.name,
-            "slo_name": slo.name,
-            "service": slo.service,
+            "rule": _text(rule.name),
+            "slo_name": _text(slo.name),
+            "service": _text(slo.service),
         },
         "annotations": {
             "summary": _text(f"{slo.name} burns its error budget"),
@@ -202,5 +202,5 @@ def _number(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Annotations are templates: braces of a name must not be taken for one."""
-    return text.replace("{{", "{ {")
+    """Labels and annotations of alerts are templates: braces of a name must not be taken for one."""
+    return text.replace("{{", '{{ "{{" }}')
