@@ -21,6 +21,9 @@ _FEATURES_MAX = 50_000
 _COMMON_SHARE = 0.02
 """What fewer than this share of either side has (an order's number) explains nothing and is not tested."""
 
+_TRACES_MIN = 3
+"""What fewer traces of a side have is an anecdote."""
+
 _NUMBERS_MIN = 10
 """An attribute with more different numbers than this is compared by size."""
 
@@ -164,6 +167,8 @@ def _judged(sides: _Sides, seen: dict[Feature, _Seen]) -> list[Difference]:
     """Shares and their significance of every feature that is common enough on either side."""
     kept: list[tuple[Feature, _Seen, float, float, float]] = []
     for feature, entry in seen.items():
+        if max(len(entry.affected), len(entry.baseline)) < _TRACES_MIN:
+            continue
         affected = _share(sides.affected, entry.affected, sides.affected_weight)
         baseline = _share(sides.baseline, entry.baseline, sides.baseline_weight)
         if max(affected, baseline) < _COMMON_SHARE or affected == baseline:
