@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.config import StorageConfig
+from homeostat.core.errors import BadRequestError
 from homeostat.core.models import TraceQuery, TraceSummary
 from homeostat.core.ports import TelemetryStore
 from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
-from support.spans import CLIENT, NOON, SERVER, HandClock, S, body, trace_hex
+from support.spans import CLIENT, INTERNAL, NOON, SERVER, HandClock, S, body, trace_hex
 
 Fill = Callable[[Path, Sequence[Sequence[S]]], TelemetryStore]
 
@@ -186,6 +187,121 @@ async def test_traces_whose_ids_share_their_low_half_are_told_apart(fill: Fill, 
     assert [summary.trace_id for summary in found] == [trace_hex(twin)]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("POST /PAY", [4, 3, 2, 1]),  # a name, in any case
+        ("declined", [2]),  # a status message
+        ("C4", [4]),  # an attribute's value
+        ("customer", [4, 3, 2, 1]),  # an attribute's key
+        ("card.stolen", [3]),  # an event's name
+        ("Fraud-9", [3]),  # the value of an event's attribute
+        ("reason", [3]),  # its key
+        ("payment", [4, 3, 2, 1]),  # a resource's attribute
+        ("no such text", []),
+        ("ümläut", [1]),
+        ("%", []),
+    ],
+)
+async def test_a_text_is_found_wherever_a_span_has_it(
+    fill: Fill, tmp_path: Path, text: str, expected: list[int]
+) -> None:
+    batches = [_shop_trace(n, n * 10.0) for n in range(1, 5)]
+    batches[0].append(S(1, 9, 1, "gateway", "note", INTERNAL, 10.0, attributes={"note": "Ein ÜMLÄUT"}))
+    batches[1].append(S(2, 9, 1, "gateway", "pay", INTERNAL, 20.0, error=True, message="Card DECLINED"))
+    batches[2].append(S(3, 9, 1, "gateway", "pay", INTERNAL, 30.0, events={"card.stolen": {"reason": "fraud-9"}}))
+    store = fill(tmp_path, batches)
+    found = await store.search(TraceQuery(**WHOLE_DAY, text=text))
+    assert [summary.trace_id for summary in found.traces] == [trace_hex(n) for n in expected]
+
+
+async def test_a_text_holds_together_with_the_other_conditions_on_one_span(fill: Fill, tmp_path: Path) -> None:
+    store = fill(tmp_path, [_shop_trace(n, n * 10.0, error=n == 2) for n in range(1, 4)])
+    found = await store.search(TraceQuery(**WHOLE_DAY, text="visa", service="payment", errors_only=True))
+    assert [summary.trace_id for summary in found.traces] == [trace_hex(2)]
+    assert (await store.search(TraceQuery(**WHOLE_DAY, text="visa", service="gateway"))).traces == ()
+
+
+async def _all_pages(store: TelemetryStore, query: TraceQuery) -> list[str]:
+    shown: list[str] = []
+    while True:
+        page = await store.search(query)
+        assert len(page.traces) <= query.limit
+        shown += [summary.trace_id for summary in page.traces]
+        if page.next_cursor is None:
+            return shown
+        assert page.traces
+        query = query.model_copy(update={"cursor": page.next_cursor})
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+async def test_pages_show_every_trace_once(fill: Fill, tmp_path: Path, limit: int) -> None:
+    at = [5, 3, 3, 3, 8, 1, 5]  # several start together
+    batches = [_shop_trace(n, at[n - 1] * 10.0) for n in range(1, 8)]
+    late_children = [S(n, 8, 1, "stock", "count", INTERNAL, 200.0 + n) for n in (2, 6)]
+    store = fill(tmp_path, [*batches, late_children])
+    shown = await _all_pages(store, TraceQuery(**WHOLE_DAY, limit=limit))
+    assert shown == [trace_hex(n) for n in sorted(range(1, 8), key=lambda n: (at[n - 1], n), reverse=True)]
+
+
+async def test_what_arrives_while_one_pages_on_moves_nothing(tmp_path: Path) -> None:
+    store = _opened(tmp_path)
+    for number in range(1, 7):
+        _put(store, _shop_trace(number, number * 10.0))
+    query = TraceQuery(**WHOLE_DAY, limit=2)
+    first = await store.search(query)
+    _put(store, _shop_trace(9, 65.0))  # a new trace
+    _put(store, [S(1, 8, 1, "stock", "count", INTERNAL, 300.0)])  # a late span of a trace not shown yet
+    store.seal()
+    assert store.flush()
+    _put(store, [S(6, 8, 1, "stock", "count", INTERNAL, 1.0 + 60)])  # and one of a trace that was
+    rest = await _all_pages(store, query.model_copy(update={"cursor": first.next_cursor}))
+    assert [summary.trace_id for summary in first.traces] == [trace_hex(6), trace_hex(5)]
+    assert rest == [trace_hex(n) for n in (4, 3, 2, 1)]
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "!!!!", "A" * 31, "A" * 33, "ä"])
+async def test_a_cursor_that_no_page_gave_is_refused(tmp_path: Path, cursor: str) -> None:
+    store = _in_memory(tmp_path, [_shop_trace(1, 0)])
+    with pytest.raises(BadRequestError, match="next_cursor"):
+        await store.search(TraceQuery(**WHOLE_DAY, cursor=cursor))
+
+
+async def test_several_traces_come_in_the_order_they_were_asked_for(fill: Fill, tmp_path: Path) -> None:
+    store = fill(tmp_path, [_shop_trace(n, n * 10.0) for n in range(1, 5)])
+    found = await store.traces([trace_hex(3), "no id", trace_hex(7), trace_hex(1), trace_hex(3)])
+    assert [trace.trace_id for trace in found] == [trace_hex(3), trace_hex(1)]
+    assert all(len(trace.spans) == 3 for trace in found)
+    assert await store.traces([]) == []
+    with pytest.raises(BadRequestError, match="1000"):
+        await store.traces([trace_hex(n) for n in range(1001)])
+
+
+async def test_names_are_those_of_spans_since_then(fill: Fill, tmp_path: Path) -> None:
+    early = [S(1, 1, 0, "old", "gone", SERVER, 0)]
+    store = fill(tmp_path, [early, _shop_trace(2, 100.0), [S(3, 1, 0, "gateway", "late", CLIENT, 200.0)]])
+    assert await store.services(NOON) == ["gateway", "old", "payment"]
+    assert await store.services(NOON + timedelta(seconds=1)) == ["gateway", "payment"]
+    assert await store.services(NOON + timedelta(seconds=150)) == ["gateway"]
+    assert await store.services(NOON + timedelta(seconds=300)) == []
+    assert await store.operations("gateway", NOON) == [
+        ("POST", "client"),
+        ("POST /buy", "server"),
+        ("late", "client"),
+    ]
+    assert await store.operations("gateway", NOON + timedelta(seconds=150)) == [("late", "client")]
+    assert await store.operations("nobody", NOON) == []
+
+
+async def test_spans_that_are_their_own_parents_are_stored_and_shown(fill: Fill, tmp_path: Path) -> None:
+    store = fill(tmp_path, [[S(1, 1, 2), S(1, 2, 1, at=1)], [S(1, 3, 3, at=2), S(1, 4, 77, at=-3600)]])
+    trace = await store.trace(trace_hex(1))
+    assert trace is not None
+    assert len(trace.spans) == 4
+    (summary,) = (await store.search(TraceQuery(**WHOLE_DAY))).traces
+    assert (summary.span_count, summary.start) == (4, NOON - timedelta(hours=1))
+
+
 SPANS = st.builds(
     S,
     trace=st.integers(1, 8),
@@ -207,6 +323,7 @@ QUERIES = st.fixed_dictionaries(
         "max_duration_ms": st.sampled_from([None, 20.0]),
         "errors_only": st.booleans(),
         "attributes": st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2"]), max_size=1),
+        "text": st.sampled_from([None, "post", "2", "hop", "a"]),
     }
 )
 
@@ -221,7 +338,12 @@ def _matches(span: S, query: TraceQuery) -> bool:
         and (query.max_duration_ms is None or span.ms <= query.max_duration_ms)
         and (span.error or not query.errors_only)
         and all(span.attributes.get(key) == value for key, value in query.attributes.items())
+        and (query.text is None or any(query.text in text.lower() for text in _texts(span)))
     )
+
+
+def _texts(span: S) -> list[str]:
+    return [span.name, "service.name", span.service, *span.attributes, *span.attributes.values()]
 
 
 _directory = count()
@@ -237,6 +359,7 @@ async def test_a_search_finds_what_a_look_at_every_span_finds(
     store = fill(tmp_path / str(next(_directory)), [batch for batch in batches if batch])
     query = TraceQuery.model_validate(conditions)
     found = {summary.trace_id: summary for summary in (await store.search(query)).traces}
+    assert await _all_pages(store, query.model_copy(update={"limit": 2})) == list(found)
     assert set(found) == {trace_hex(span.trace) for span in once.values() if _matches(span, query)}
     for trace_id, summary in found.items():
         members = [span for span in once.values() if trace_hex(span.trace) == trace_id]

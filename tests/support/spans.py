@@ -49,6 +49,8 @@ class S:
     ms: float = 10.0
     error: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""  # of the status
+    events: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # attributes by name, all at the start
 
 
 def trace_hex(trace: int) -> str:
@@ -81,9 +83,15 @@ def _add(built: Span, span: S) -> None:
     built.start_time_unix_nano = start_ns
     built.end_time_unix_nano = start_ns + round(span.ms * 1e6)
     built.status.code = 2 if span.error else 0  # pyright: ignore[reportAttributeAccessIssue]
+    built.status.message = span.message
     for key, value in span.attributes.items():
         pair = built.attributes.add()
         pair.key, pair.value.string_value = key, value
+    for name, attributes in span.events.items():
+        event = built.events.add(name=name, time_unix_nano=start_ns)
+        for key, value in attributes.items():
+            pair = event.attributes.add()
+            pair.key, pair.value.string_value = key, value
 
 
 def body(spans: Iterable[S]) -> bytes:
