@@ -4,7 +4,7 @@ Nothing here draws a random number: given the same traces in the same rounds the
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -19,31 +19,45 @@ Counts = npt.NDArray[np.int64]
 _FNV_OFFSET: Final = 0xCBF29CE484222325
 _FNV_PRIME: Final = 0x100000001B3
 _WORD_MAX: Final = 2**64 - 1
+_SERVICES_MAX: Final = 4096
 
 
 @dataclass(slots=True)
 class Systematic:
-    """Every 1/p-th of the traces in the order of root service, root operation and span count.
+    """Of each service every 1/p-th of the traces that begin there, in the order of operation and span count.
 
     Systematic sampling from an ordered list is stratified by that order without having to name the strata
-    (W. G. Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8). The fraction left over goes into the next round,
-    so that over time the number of traces kept is p times their number to within one.
+    (W. G. Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8). The fraction left over goes into the service's next
+    round, so that over time the number of traces kept of it is p times their number to within one.
     """
 
     probability: float
     salt: int  # two policies shall not choose the same traces
-    carry: float = 0.5
+    carries: dict[int, float] = field(default_factory=dict)  # of each service
 
     def choose(self, stratum: Words, spans: Counts, keys: Words) -> Mask:
-        """Which of the traces of one round."""
+        """Which of the traces of one round. The upper half of a stratum is the service, the lower the operation."""
         chosen = np.zeros(len(keys), dtype=np.bool_)
         if not len(keys):
             return chosen
         order = np.lexsort((mix(keys ^ np.uint64(self.salt)), spans, stratum))
-        reached = np.floor(self.carry + self.probability * np.arange(len(keys) + 1))
-        chosen[order] = np.diff(reached) > 0
-        self.carry = (self.carry + self.probability * len(keys)) % 1.0
+        services, starts, counts = np.unique(stratum[order] >> np.uint64(32), return_index=True, return_counts=True)
+        carries = np.array([self._carry(service) for service in services.tolist()])
+        place = np.arange(len(keys)) - np.repeat(starts, counts)
+        before = np.repeat(carries, counts) + self.probability * place
+        chosen[order] = np.floor(before + self.probability) > np.floor(before)
+        self.carries.update(
+            zip(services.tolist(), ((carries + self.probability * counts) % 1.0).tolist(), strict=True)
+        )
         return chosen
+
+    def _carry(self, service: int) -> float:
+        """Where a service goes on. A new one begins anywhere: the first of its traces is no likelier than others."""
+        if len(self.carries) > _SERVICES_MAX:
+            self.carries.clear()
+        if service not in self.carries:
+            self.carries[service] = float(mix(np.array([service ^ self.salt], dtype=np.uint64))[0]) / 2**64
+        return self.carries[service]
 
 
 def fnv1a_at_most(salt: str, high: Words, low: Words, probability: float) -> Mask:

@@ -150,10 +150,10 @@ class _Share(_Stateless):
         return Vote(sampled, np.full(len(traces), self._choice.probability))
 
     def state(self) -> Mapping[str, float]:
-        return {"carry": self._choice.carry}
+        return {f"{service:x}": carry for service, carry in self._choice.carries.items()}
 
     def restore(self, state: Mapping[str, float]) -> None:
-        self._choice.carry = min(max(state.get("carry", 0.5), 0.0), 1.0)
+        self._choice.carries = {int(service, 16): carry % 1.0 for service, carry in state.items()}
 
 
 class _Limit(_Stateless):

@@ -112,7 +112,7 @@ def test_a_trace_is_decided_a_moment_after_its_root_and_without_one_after_the_wa
     assert set(decided(by.due(106.2))) == {1}
     assert by.oldest_pending_seq() == 1
     assert by.due(109.9) is None
-    assert set(decided(by.due(110.1))) == {2}
+    assert set(decided(by.due(110.2))) == {2}
     assert by.oldest_pending_seq() is None
 
 
@@ -205,9 +205,9 @@ def test_weighted_counts_are_true(seed: int, percentage: float) -> None:
             weighted["traces"] += weight
             weighted[row["service"]] += weight
     assert weighted["traces"] == pytest.approx(true["traces"], rel=0.01)
-    assert weighted["spans"] == pytest.approx(true["spans"], rel=0.02)
+    assert weighted["spans"] == pytest.approx(true["spans"], rel=0.05)
     for service in ("s0", "s1", "s2"):
-        assert weighted[service] == pytest.approx(true[service], rel=0.08)
+        assert weighted[service] == pytest.approx(true[service], rel=0.03)
 
 
 def test_the_same_input_gives_the_same_decisions_whatever_the_seed() -> None:
