@@ -38,11 +38,9 @@ def latency(
     step_of = (rows.start_s - start_s) // step_s
     inside = (step_of >= 0) & (step_of < steps)
     place = step_of[inside]
-    requests, errors = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-    np.add.at(requests, place, rows.requests[inside])
-    np.add.at(errors, place, rows.errors[inside])
-    histogram = np.zeros((steps, HISTOGRAM_BUCKETS), np.int64)
-    np.add.at(histogram, place, rows.histogram[inside])
+    requests = _by_step(rows.requests[inside], place, steps)
+    errors = _by_step(rows.errors[inside], place, steps)
+    histogram = _by_step(rows.histogram[inside], place, steps)
     quantiles = _quantiles_ms(histogram)
     buckets, counts = _heat(histogram)
     points = tuple(
@@ -60,6 +58,15 @@ def latency(
         for index in range(steps)
     )
     return Latency(service=service, operation=operation, step_s=step_s, buckets=buckets, points=points)
+
+
+def _by_step(values: Counts | npt.NDArray[np.int32], place: Counts, steps: int) -> Counts:
+    """Rows added up by the step that each belongs to; they come in order of time."""
+    sums = np.zeros((steps, *values.shape[1:]), np.int64)
+    if len(place):
+        heads = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
+        sums[place[heads]] = np.add.reduceat(values, heads, axis=0)
+    return sums
 
 
 def _unknown(start_s: int) -> LatencyPoint:
@@ -90,8 +97,8 @@ def _quantiles_ms(histogram: Counts) -> list[tuple[float | None, ...]]:
 def _heat(histogram: Counts) -> tuple[tuple[Bucket, ...], Counts]:
     """Rows of the heat map between the shortest and the longest that occurred, and the counts of each step."""
     coarse = (np.arange(HISTOGRAM_BUCKETS) + FINE_PER_ROW - 1) // FINE_PER_ROW
-    counts = np.zeros((len(histogram), int(coarse[-1]) + 1), np.int64)
-    np.add.at(counts.T, coarse, histogram.T)
+    heads = np.flatnonzero(np.append(True, coarse[1:] != coarse[:-1]))
+    counts = np.add.reduceat(histogram, heads, axis=1)
     used = np.flatnonzero(counts.sum(axis=0))
     if not len(used):
         return (), counts[:, :0]
