@@ -38,7 +38,7 @@ from homeostat.api.submitted import metric_request, one_span, span_request
 from homeostat.api.trace_search import trace_id_of
 from homeostat.core.errors import NotFoundError, StoreError
 from homeostat.core.events import Event, EventType, over_at
-from homeostat.core.metrics import MetricInfo, MetricQuery
+from homeostat.core.metrics import MetricAggregation, MetricInfo, MetricQuery, MetricType
 from homeostat.core.models import Trace, TraceQuery
 from homeostat.core.ports import MetricStore
 from homeostat.core.red import RedPoint
@@ -169,7 +169,10 @@ async def submit_metric(
 async def metrics(
     here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 100, name: str = ""
 ) -> list[DharmaMetric]:
-    """The newest value of each series of the last hour, by name; ``name`` is the whole name, and empty means any."""
+    """The newest value of each series of the last hour, by name; of histograms and summaries the mean.
+
+    ``name`` is the whole name, and empty means any.
+    """
     store, now = here.events().metrics, here.parts.clock.now()
     if store is None:
         raise StoreError("Metrics are not kept by this process. Start it with `homeostat up`.")
@@ -182,8 +185,14 @@ async def metrics(
 
 
 async def _newest(store: MetricStore, metric: MetricInfo, now: datetime, limit: int) -> list[DharmaMetric]:
+    plain = metric.type in {MetricType.GAUGE, MetricType.SUM}
     query = MetricQuery(
-        name=metric.name, start=now - METRICS_BACK, end=now + timedelta(seconds=1), step_s=METRIC_STEP_S, limit=limit
+        name=metric.name,
+        start=now - METRICS_BACK,
+        end=now + timedelta(seconds=1),
+        step_s=METRIC_STEP_S,
+        aggregation=MetricAggregation.LAST if plain else MetricAggregation.AVG,
+        limit=limit,
     )
     found: list[DharmaMetric] = []
     for series in await store.series(query):

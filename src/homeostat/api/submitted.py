@@ -20,6 +20,9 @@ from homeostat.core.models import Span
 SCOPE: Final = "homeostat.api.observability"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOSECONDS: Final = 1_000
+_INCREASE_NS: Final = 1_000_000_000
+"""Nobody says since when a counter's increase or an observation counts: within the last second."""
+
 UNKNOWN_SERVICE: Final = "unknown_service"
 
 
@@ -91,7 +94,7 @@ def metric_request(name: str, value: float, given: MetricBody, now: datetime) ->
 
 def _fill(metric: Metric, value: float, given: MetricBody, time_ns: int) -> None:
     labels, delta = _attributes(given.labels), AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-    began_ns = time_ns - 1
+    began_ns = time_ns - _INCREASE_NS
     match given.type:
         case SubmittedType.GAUGE:
             metric.gauge.data_points.add(attributes=labels, time_unix_nano=time_ns, as_double=value)

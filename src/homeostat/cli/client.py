@@ -23,7 +23,7 @@ class ApiClient:
         self._url = url.rstrip("/")
         self._client = httpx2.Client(base_url=self._url, timeout=10.0, trust_env=False)
 
-    def get(self, path: str, **query: str | float | bool | None) -> object:
+    def get(self, path: str, **query: str | float | bool | Sequence[str] | None) -> object:
         """GET, without the query parameters that are None."""
         return self._ask("GET", path, params={key: value for key, value in query.items() if value is not None})
 
@@ -49,7 +49,7 @@ class ApiClient:
         method: str,
         path: str,
         *,
-        params: dict[str, str | float | bool] | None = None,
+        params: Mapping[str, str | float | bool | Sequence[str]] | None = None,
         json: dict[str, object] | None = None,
     ) -> object:
         return cast("object", self._send(method, path, params=params, json=json).json())

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from homeostat import __version__
-from homeostat.cli import demo, flags, incidents, slo, status, traces, up
+from homeostat.cli import demo, events, flags, incidents, slo, status, store, traces, up
 from homeostat.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, say_error
 from homeostat.core.errors import ConfigError, HomeostatError, PortTakenError
 
@@ -26,6 +26,9 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(traces.app, name="traces")
 app.add_typer(flags.app, name="flags")
 app.add_typer(slo.app, name="slo")
+app.add_typer(store.app, name="store")
+app.add_typer(events.app, name="events")
+app.add_typer(events.maintenance, name="maintenance")
 
 
 def _version(wanted: bool) -> None:
