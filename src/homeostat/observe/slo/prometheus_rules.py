@@ -57,7 +57,8 @@ def error_ratio(slo: Slo, window: str) -> str:
     """PromQL for the share of bad events over a window such as ``5m``."""
     if slo.slice_target is not None:
         length = duration_text(slo.slice_s)
-        bad = f"(({_ratio(slo, length)}) > bool {_number(1 - slo.slice_target)})"
+        counted = f"(({_ratio(slo, length)}) >= 0)"  # a slice without events is 0 / 0, which is not above anything
+        bad = f"({counted} > bool {_number(1 - slo.slice_target)})"
         return f"avg_over_time({bad}[{window}:{length}])"
     return _ratio(slo, window)
 
