@@ -32,7 +32,7 @@ from homeostat.store.telemetry.quarantine import (
 
 logger = logging.getLogger(__name__)
 
-_FILE: Final = "catalogue.json"
+CATALOGUE_FILE: Final = "catalogue.json"
 
 
 class CatalogueState(Model):
@@ -59,7 +59,7 @@ class Catalogue:
         self._layout = layout
         self.attachment_dir = attachments or directory / "attachments"
         self.attachment_dir.mkdir(parents=True, exist_ok=True)
-        self._path = directory / _FILE
+        self._path = directory / CATALOGUE_FILE
         self.problems: list[StoreCorruptError] = []
         self.state = self._load()
         self._check_files()

@@ -204,7 +204,7 @@ class Lane(Generic[S]):
                     with self.room:
                         self.room.notify_all()
                 self._retain()
-                self._compact()
+                self._compact(self.spec.compaction)
             except Exception as error:
                 trouble = of_flush(error, self.segment_dir)
                 if trouble != self._flush_trouble:  # once, not at every attempt
@@ -236,9 +236,9 @@ class Lane(Generic[S]):
         oldest_ns = to_ns(self._clock.now()) - int(self._config.retention.total_seconds() * 1e9)
         self.remove(expired(self.segments, oldest_ns=oldest_ns), [])
 
-    def _compact(self) -> None:
+    def _compact(self, policy: CompactionPolicy) -> None:
         names = self.spec.layout.schema.names
-        while sources := to_compact(self.catalogue.state.segments, self.spec.compaction):
+        while sources := to_compact(self.segments, policy):
             tables: list[pa.Table] = []
             for info in sources:
                 try:
@@ -268,6 +268,22 @@ class Lane(Generic[S]):
             self._segments = self._open_all()
         for name in names:
             delete_segment(self.segment_dir, name)
+
+    def adopt(self, rows: pa.Table) -> None:
+        """Make rows that were never in the log a segment. Nothing else may run. Raises OSError."""
+        if rows.num_rows:
+            added = self._write([rows], self.catalogue.state.checkpoint)
+            self.catalogue.replace((), [added])
+            with self._hot_lock:
+                self._segments = self._open_all()
+
+    def compact(self, policy: CompactionPolicy) -> int:
+        """Merge what the policy finds worth it; returns how many segments are gone. Nothing else may run."""
+        before = len(self.segments)
+        with self._flush_lock:
+            while to_compact(self.segments, policy):
+                self._compact(policy)
+        return before - len(self.segments)
 
     def _open_all(self) -> list[S]:
         """All segments, to be read, from the newest to the oldest."""

@@ -98,6 +98,7 @@ def _write_parquet(table: pa.Table, path: Path, layout: Layout, footer: dict[byt
     options: dict[str, Any] = {  # pyarrow's own signature wants booleans where its documentation takes lists
         "use_dictionary": list(layout.dictionary_columns),
         "write_statistics": [layout.time],
+        "write_page_checksum": True,  # "store check" looks at them
         "store_schema": False,  # with it, pyarrow wants to restore dictionaries inside maps, and can't
     }
     with pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1, **options) as writer:
@@ -162,10 +163,14 @@ class SegmentFile:
             ) from error
         return conform(_filled(table, missing, self.layout), self.layout.schema).select(list(columns))
 
+    def indexed(self) -> pa.Table:
+        """The columns that the index is made of."""
+        return self.read(self.layout.index_columns)
+
     def rebuild_index(self) -> None:
         """Make the index anew from the Parquet file, durably."""
         temporary = self.index_path.with_suffix(".idx.tmp")
-        self.layout.write_index(temporary, self.read(self.layout.index_columns))
+        self.layout.write_index(temporary, self.indexed())
         disk.publish(temporary, self.index_path)
 
 
@@ -182,6 +187,12 @@ def _filled(table: pa.Table, missing: Sequence[str], layout: Layout) -> pa.Table
             values = pa.nulls(table.num_rows, wanted)
         table = table.append_column(layout.schema.field(name), values)
     return table
+
+
+def filled(table: pa.Table, layout: Layout) -> pa.Table:
+    """A table of somebody else's file with all of the layout's columns, in its order and types."""
+    missing = [name for name in layout.schema.names if name not in table.column_names]
+    return conform(_filled(table, missing, layout), layout.schema).select(layout.schema.names)
 
 
 def _constant(value: object, wanted: pa.DataType, rows: int) -> pa.Array:
