@@ -6,9 +6,10 @@ from typing import Final
 
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
-from homeostat.observe.receivers import Refuse, foreign, http_server, otlp_grpc
+from homeostat.observe.receivers import Refuse, foreign, http_server, otlp_grpc, prometheus_write
 from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.otlp_http import OtlpHttp
+from homeostat.observe.receivers.prometheus_write import PrometheusWrite
 from homeostat.observe.receivers.submit import Submitters
 
 _HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
@@ -30,7 +31,9 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: S
     if receivers.otlp_http_port is not None:
         listener = bind(receivers.host, receivers.otlp_http_port, settings=_HTTP_SETTINGS)
         http_port = bound_port(listener)
-        app = OtlpHttp(submitters, refuse, max_request_bytes=max_bytes)
+        write = PrometheusWrite(submitters.metrics, refuse, max_request_bytes=max_bytes)
+        others = {prometheus_write.PATH: write}
+        app = OtlpHttp(submitters, refuse, max_request_bytes=max_bytes, others=others)
         await stack.enter_async_context(http_server.serving(app, listener))
     if receivers.otlp_grpc_port is not None:
         grpc_port = await stack.enter_async_context(

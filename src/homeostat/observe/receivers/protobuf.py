@@ -3,7 +3,7 @@
 Used by ``jaeger_proto`` and ``zipkin_proto``. The packages that hold such classes are old or bring their own names.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -22,8 +22,13 @@ _WIDTHS: Final = {1: 8, 5: 4}
 _VARINT_WIRE: Final = 0
 
 
-def message_class(package: str, messages: Mapping[str, Fields], name: str) -> type[Message]:
-    """The class of one of the messages. Enums are declared as int32: a value that is not known is kept."""
+def message_class(
+    package: str, messages: Mapping[str, Fields], name: str, *, repeated: Collection[str] = ()
+) -> type[Message]:
+    """The class of one of the messages. Enums are declared as int32: a value that is not known is kept.
+
+    ``repeated`` names the scalars (``Message.field``) that are lists.
+    """
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for message_name, fields in messages.items():
         message = file.message_type.add(name=message_name)
@@ -34,6 +39,8 @@ def message_class(package: str, messages: Mapping[str, Fields], name: str) -> ty
                 if kind.endswith("*"):
                     field.label = Field.LABEL_REPEATED
             else:
+                if f"{message_name}.{field_name}" in repeated:
+                    field.label = Field.LABEL_REPEATED
                 field.type = kind  # pyright: ignore[reportAttributeAccessIssue] (an int is the enum's value)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
