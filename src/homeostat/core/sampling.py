@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
 
@@ -234,27 +234,32 @@ class SubPolicy(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_ottl(cls, given: object) -> object:
-        if isinstance(given, dict) and ("ottl_condition" in given or given.get("type") == "ottl_condition"):  # pyright: ignore[reportUnknownMemberType]
+    def _a_known_type(cls, given: object) -> object:
+        fields = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+        kind = fields.get("type")
+        if kind == "ottl_condition" or "ottl_condition" in fields:
             raise ValueError(
                 "ottl_condition is not supported: write the condition in CEL, as "
                 "{name: …, type: cel, cel: {expression: \"attributes['key'] == 'value'\"}}"
             )
-        return given  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(kind, str) and kind not in (known := sorted({*cls.kinds(), *_WITHOUT_SETTINGS})):
+            raise ValueError(f"there is no policy type {kind!r} here. Known: {', '.join(known)}")
+        return given
 
     @model_validator(mode="after")
     def _settings_of_the_type(self) -> "SubPolicy":
-        kinds = [(field.alias or name) for name, field in type(self).model_fields.items() if name not in _COMMON]
-        known = sorted({*kinds, *_WITHOUT_SETTINGS})
-        if self.type not in known:
-            raise ValueError(f"there is no policy type {self.type!r} here. Known: {', '.join(known)}")
-        given = {kind for kind in kinds if self.settings(kind) is not None}
+        given = {kind for kind in self.kinds() if self.settings(kind) is not None}
         needed = {self.type} - _WITHOUT_SETTINGS
         if missing := needed - given:
             raise ValueError(f"a policy of type {self.type} needs the key {missing.pop()!r} with its settings")
         if extra := sorted(given - needed):
             raise ValueError(f"the type is {self.type}, but there are settings for {', '.join(extra)}. Remove them")
         return self
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """The types that have settings."""
+        return [field.alias or name for name, field in cls.model_fields.items() if name not in _COMMON]
 
     def settings(self, kind: str) -> Section | None:
         """What stands under a type's key."""
@@ -392,10 +397,11 @@ class SamplingConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _not_ours(cls, given: object) -> object:
+        fields = cast("dict[str, object]", given) if isinstance(given, dict) else {}
         for key, why in _NOT_OURS.items():
-            if isinstance(given, dict) and key in given:
+            if key in fields:
                 raise ValueError(f"{key} is the collector's and means nothing here: {why}. Remove it")
-        return given  # pyright: ignore[reportUnknownVariableType]
+        return given
 
     @model_validator(mode="after")
     def _policies_fit(self) -> "SamplingConfig":
@@ -403,10 +409,8 @@ class SamplingConfig(Section):
             return self
         for name in ("critical_endpoints", "sampling_percentage"):
             if name in self.model_fields_set:
-                kind = "endpoint" if name == "critical_endpoints" else "probabilistic"
-                raise ValueError(
-                    f"{name} belongs to the built-in policies: with policies given, add an {kind} policy"
-                )
+                kind = "an endpoint" if name == "critical_endpoints" else "a probabilistic"
+                raise ValueError(f"{name} belongs to the built-in policies: with policies given, add {kind} policy")
         if len(self.policies) > POLICIES_MAX:
             raise ValueError(f"{len(self.policies)} policies; {POLICIES_MAX} is the most. Merge some")
         names = [policy.name for policy in self.policies]

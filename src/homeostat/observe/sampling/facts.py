@@ -50,7 +50,7 @@ def _mask(values: pa.BooleanArray) -> Mask:
 
 
 def remembering(match: Match) -> Match:
-    """The same, asked once about texts that come again and again: compiling the expression costs more than they do."""
+    """The same, asked once about texts that come again and again: compiling an expression costs more than them."""
     known: dict[str, bool] = {}
 
     def remembered(texts: pa.StringArray) -> Mask:
@@ -99,8 +99,21 @@ def matching(expressions: Sequence[str]) -> Match:
 
 def below(paths: Sequence[str]) -> Match:
     """Texts that name one of the paths or something below it: a path, a URL, or a span name with a path in it."""
-    alternatives = "|".join(re.escape(path.rstrip("/")) for path in paths)
-    return matching([rf"(?:^|\s|://[^/\s]+)(?:{alternatives})(?:$|[/?#\s])"])
+    bare = [path.rstrip("/") for path in paths]
+    alternatives = "|".join(re.escape(path) for path in bare)
+    exactly = remembering(matching([rf"(?:^|\s|://[^/\s]+)(?:{alternatives})(?:$|[/?#\s])"]))
+
+    def match(texts: pa.StringArray) -> Mask:
+        """Where paths are like ids hardly any has one of these in it: looking for that is cheap."""
+        matched = np.zeros(len(texts), dtype=np.bool_)
+        for path in bare:
+            matched |= _mask(pc.match_substring(texts, path))
+        maybe = np.flatnonzero(matched)
+        if len(maybe):
+            matched[maybe] = exactly(texts.take(pa.array(maybe)))
+        return matched
+
+    return match
 
 
 class Facts:
@@ -142,7 +155,7 @@ class Facts:
         return bit
 
     def _ask_endpoint(self, bit: int, settings: EndpointSettings) -> None:
-        match = remembering(below(settings.paths))
+        match = below(settings.paths)
         self._attributes.append(_AttributeFact(bit, settings.keys, match, in_resource=False))
         self._names.append((bit, match))
 

@@ -336,7 +336,7 @@ class Sampler:
         return state.pack(header, arrays)
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot, of this configuration or another. Raises StoreCorruptError and changes nothing then."""
+        """Go on from a snapshot, of this configuration or another. Raises StoreCorruptError, changing nothing."""
         header, arrays = state.unpack(snapshot)
         names: Sequence[str] = header["reasons"]
         place = {name: number for number, name in enumerate(self._reasons)}
