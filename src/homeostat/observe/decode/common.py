@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.decode.values import attribute_map
-from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import UNKNOWN_SERVICE
 
 TIME_MAX: Final = np.uint64(2**63 - 1)  # the year 2262
@@ -88,11 +87,45 @@ def _decode_alone(request: bytes, schema: pa.Schema, decode_list: DecodeList) ->
 
 def fixed(ids: pa.BinaryArray, width: int) -> tuple[npt.NDArray[np.bool_], pa.FixedSizeBinaryArray]:
     """Which ids have the width, and the column at that width with zeros for those that do not."""
-    sized = pc.equal(pc.binary_length(ids), width)
-    mask = sized.to_numpy(zero_copy_only=False)
-    if not mask.all():
-        ids = pc.if_else(sized, ids, pa.scalar(bytes(width), pa.binary()))
-    return mask, pc.cast(ids, pa.binary(width))
+    count = len(ids)
+    _, offsets_buffer, data = ids.buffers()
+    if not count or offsets_buffer is None or data is None:
+        return np.zeros(count, dtype=np.bool_), _of_bytes(np.zeros((count, width), dtype=np.uint8))
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32, count=count + 1, offset=4 * ids.offset)
+    sized = offsets[1:] - offsets[:-1] == width
+    if sized.all():  # they lie one behind the other already
+        start = int(offsets[0])
+        return sized, pa.Array.from_buffers(pa.binary(width), count, [None, data.slice(start, count * width)])
+    column = np.zeros((count, width), dtype=np.uint8)
+    places = offsets[:-1][sized, None] + np.arange(width)
+    column[sized] = np.frombuffer(data, dtype=np.uint8)[places]
+    return sized, _of_bytes(column)
+
+
+def is_empty(ids: pa.BinaryArray) -> npt.NDArray[np.bool_]:
+    """Which ids are of no bytes."""
+    offsets = np.frombuffer(ids.buffers()[1], dtype=np.int32, count=len(ids) + 1, offset=4 * ids.offset)
+    return offsets[1:] == offsets[:-1]
+
+
+def _of_bytes(rows: npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
+    return pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, pa.py_buffer(rows)])
+
+
+def not_zero(ids: pa.FixedSizeBinaryArray) -> npt.NDArray[np.bool_]:
+    """Which ids of 8 or 16 bytes have any bit set."""
+    words = ids.type.byte_width // 8
+    data = ids.buffers()[1]
+    if data is None or not len(ids):
+        return np.zeros(len(ids), dtype=np.bool_)
+    flat = np.frombuffer(data, dtype=np.uint64, count=len(ids) * words, offset=ids.offset * words * 8)
+    return flat != 0 if words == 1 else (flat[::2] | flat[1::2]) != 0
+
+
+def null_where(ids: pa.FixedSizeBinaryArray, is_null: npt.NDArray[np.bool_]) -> pa.FixedSizeBinaryArray:
+    """The same ids (a column of its own, from ``fixed``), some of them null."""
+    validity = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    return pa.Array.from_buffers(ids.type, len(ids), [validity, ids.buffers()[1]])
 
 
 def nanoseconds(times: pa.Array) -> npt.NDArray[np.int64]:

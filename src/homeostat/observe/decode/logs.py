@@ -20,7 +20,10 @@ from homeostat.observe.decode.common import (
     Outcome,
     decode_groups,
     fixed,
+    is_empty,
     nanoseconds,
+    not_zero,
+    null_where,
     resource_columns,
     scope_columns,
 )
@@ -28,7 +31,6 @@ from homeostat.observe.decode.flat import handler
 from homeostat.observe.decode.values import attribute_map, value_text
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.log_schema import LOG_SCHEMA
-from homeostat.store.telemetry.schema import id_words
 
 _HANDLER: Final = handler(ExportLogsServiceRequest, "homeostat_logs")
 _SEVERITY_MAX: Final = 24
@@ -82,11 +84,8 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
 def _id(ids: pa.BinaryArray, width: int) -> tuple[Mask, pa.FixedSizeBinaryArray]:
     """Which ids were given with a wrong length, and the column; null for those and for none (no bytes, or zeros)."""
     sized, column = fixed(ids, width)
-    present = id_words(column).any(axis=1)
-    given = pc.not_equal(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)
-    if not present.all():
-        column = pc.if_else(pa.array(present), column, pa.scalar(None, pa.binary(width)))
-    return given & ~sized, column
+    present = not_zero(column)
+    return ~sized & ~is_empty(ids), column if present.all() else null_where(column, ~present)
 
 
 def _record_columns(record: pa.StructArray, now_ns: int) -> dict[str, pa.Array]:

@@ -12,11 +12,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import TelemetryRejectedError
-from homeostat.observe.decode.common import Decoded, Outcome, decode_groups, fixed, nanoseconds, objects, words
+from homeostat.observe.decode.common import (
+    Decoded,
+    Outcome,
+    decode_groups,
+    fixed,
+    is_empty,
+    nanoseconds,
+    not_zero,
+    null_where,
+    objects,
+    words,
+)
 from homeostat.observe.decode.schema import FULL, LEAN
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE, id_words
+from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE
 
 Rows = npt.NDArray[np.int64]
 
@@ -107,12 +118,12 @@ def _ids(span: pa.StructArray) -> tuple[npt.NDArray[np.bool_], dict[str, pa.Arra
     trace_sized, trace_id = fixed(span.field("trace_id"), 16)
     span_sized, span_id = fixed(span.field("span_id"), 8)
     parent_sized, parent_id = fixed(span.field("parent_span_id"), 8)
-    no_parent = pc.equal(pc.binary_length(span.field("parent_span_id")), 0).to_numpy(zero_copy_only=False)
-    valid = trace_sized & span_sized & (parent_sized | no_parent)
-    valid &= id_words(trace_id).any(axis=1) & id_words(span_id).any(axis=1)
-    is_root = ~id_words(parent_id).any(axis=1)
+    valid = trace_sized & span_sized & not_zero(trace_id) & not_zero(span_id)
+    if not parent_sized.all():
+        valid &= parent_sized | is_empty(span.field("parent_span_id"))
+    is_root = ~not_zero(parent_id)
     if is_root.any():  # some tracers write eight zeros where there is no parent
-        parent_id = pc.if_else(pa.array(is_root), pa.scalar(None, pa.binary(8)), parent_id)
+        parent_id = null_where(parent_id, is_root)
     return valid, {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_id}
 
 
