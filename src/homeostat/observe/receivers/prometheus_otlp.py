@@ -32,6 +32,7 @@ _NO_VALUE: Final = otlp.DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 _POINT_COST: Final = 64  # bytes of a point beside its labels
 _REQUEST_BYTES: Final = 4 << 20  # of one request to the intake
 _MS: Final = 1_000_000
+_LATEST_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class OtlpMetrics:
         """Add exemplars to a point. ``trace_id`` and ``span_id`` become ids where they are hexadecimal."""
         for given in exemplars:
             self._account(_POINT_COST + sum(len(key) + len(value) for key, value in given.labels.items()))
-            exemplar = into.exemplars.add(time_unix_nano=max(0, given.time_ms) * _MS, as_double=given.value)
+            exemplar = into.exemplars.add(time_unix_nano=_nanoseconds(given.time_ms), as_double=given.value)
             exemplar.trace_id = _id(given.labels.get("trace_id", ""), 16)
             exemplar.span_id = _id(given.labels.get("span_id", ""), 8)
             rest = {key: value for key, value in given.labels.items() if key not in {"trace_id", "span_id"}}
@@ -227,8 +228,18 @@ Point = otlp.NumberDataPoint | otlp.HistogramDataPoint | otlp.ExponentialHistogr
 
 def _describe(point: Point, labels: Labels, time_ms: int, start_ms: int) -> None:
     point.attributes.extend(_attributes(labels))
-    point.time_unix_nano = max(0, time_ms) * _MS
-    point.start_time_unix_nano = max(0, start_ms) * _MS
+    point.time_unix_nano = _nanoseconds(time_ms)
+    point.start_time_unix_nano = _nanoseconds(start_ms)
+
+
+def _nanoseconds(time_ms: int) -> int:
+    """Unix time; what is before 1970 or behind the year 2262 lies at the edge."""
+    return min(max(0, time_ms) * _MS, _LATEST_NS)
+
+
+def milliseconds(seconds: float) -> int:
+    """Unix seconds in text as milliseconds; 0 for what is no time."""
+    return int(seconds * 1000) if math.isfinite(seconds) and abs(seconds) < _LATEST_NS else 0
 
 
 def _attributes(labels: Mapping[str, str]) -> list[KeyValue]:

@@ -27,6 +27,7 @@ _HISTOGRAM: Final[Fields] = (
     ("timestamp", 15, Field.TYPE_INT64),
     ("custom_values", 16, Field.TYPE_DOUBLE),
 )
+_COUNT_MAX: Final = 2**63 - 1
 _LISTS: Final = {
     f"Histogram.{name}"
     for name in ("negative_deltas", "negative_counts", "positive_deltas", "positive_counts", "custom_values")
@@ -123,7 +124,7 @@ def dense(spans: Any, deltas: Any, buckets_max: int) -> tuple[int, list[int]] | 
             return None
         for delta in _take(values, span.length):
             current += delta
-            if current < 0:
+            if not 0 <= current <= _COUNT_MAX:
                 return None
             counts.append(current)
     return first, counts

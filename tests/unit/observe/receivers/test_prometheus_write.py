@@ -96,6 +96,12 @@ def test_what_only_grows_is_told_by_metadata_and_else_by_the_name(name: str, kin
     assert (row["unit"], row["description"]) == (("u", "h") if kind else ("", ""))
 
 
+@pytest.mark.parametrize("at", [-(2**63), -1, 0, 2**63 - 1])
+def test_times_that_can_not_be_lie_at_the_edge(at: int) -> None:
+    (row,) = rows_1(request_1(series_1({"__name__": "x"}, 1.0, at=at)))
+    assert 0 <= row["time_ns"] < 2**63
+
+
 def test_metadata_of_one_request_counts_for_the_next() -> None:
     families = Families()
     rows_1(request_1(metadata=(METADATA_1(type=2, metric_family_name="open_count"),)), families)
@@ -152,7 +158,13 @@ def test_a_native_histogram_with_its_own_bounds_is_an_explicit_one() -> None:
 
 @pytest.mark.parametrize(
     ("spans", "deltas"),
-    [([(0, 2**31)], []), ([(0, 1), (2**31 - 1, 1)], [1, 1]), ([(0, 1), (-1, 1)], [1, 1]), ([(0, 2)], [1, -2])],
+    [
+        ([(0, 2**31)], []),
+        ([(0, 1), (2**31 - 1, 1)], [1, 1]),
+        ([(0, 1), (-1, 1)], [1, 1]),
+        ([(0, 2)], [1, -2]),
+        ([(0, 2)], [2**62, 2**62]),
+    ],
 )
 def test_a_native_histogram_that_is_nonsense_is_counted_and_costs_nothing(
     spans: list[tuple[int, int]], deltas: list[int]
