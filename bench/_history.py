@@ -38,24 +38,24 @@ class _Clock:
         return self.time.timestamp()
 
 
-def _calls(hour_ns: int, seed: int) -> pa.Table:
+def _calls(hour_ns: int, seed: int, services: int) -> pa.Table:
     """An hour in which every service calls its neighbour: a client and a server span for each call."""
     chance = np.random.default_rng(seed)
-    calls = SERVICES * _CALLS_PER_MINUTE * 60
-    caller = np.tile(np.arange(SERVICES), _CALLS_PER_MINUTE * 60)
-    starts = hour_ns + np.repeat(np.arange(calls // SERVICES), SERVICES) * (3_600_000_000_000 * SERVICES // calls)
+    calls = services * _CALLS_PER_MINUTE * 60
+    caller = np.tile(np.arange(services), _CALLS_PER_MINUTE * 60)
+    starts = hour_ns + np.repeat(np.arange(calls // services), services) * (3_600_000_000_000 * services // calls)
     durations = (chance.lognormal(16, 1, calls)).astype(np.int64)
     ids = (np.arange(2 * calls, dtype=np.uint64) + np.uint64(seed * 2 * calls + 1)).astype(">u8")
     client, server = ids[:calls], ids[calls:]
     zeros = np.zeros(calls, dtype=">u8")
     traces = np.stack([zeros, client], axis=1)
     both = np.concatenate([traces, traces])
-    names = pa.array([f"service-{number}" for number in range(SERVICES)])
+    names = pa.array([f"service-{number}" for number in range(services)])
     columns = {
         "trace_id": _binary(both.tobytes(), 16, 2 * calls),
         "span_id": _binary(ids.tobytes(), 8, 2 * calls),
         "parent_span_id": pa.concat_arrays([pa.nulls(calls, pa.binary(8)), _binary(client.tobytes(), 8, calls)]),
-        "service": _words(np.concatenate([caller, (caller + 1) % SERVICES]), names),
+        "service": _words(np.concatenate([caller, (caller + 1) % services]), names),
         "name": _words(np.repeat([0, 1], calls), pa.array(["GET", "GET /items"])),
         "kind": pa.array(np.repeat(np.array([KIND_CLIENT, KIND_SERVER], dtype=np.int8), calls)),
         "start_ns": pa.array(np.concatenate([starts, starts + 1_000_000])),
@@ -88,15 +88,15 @@ def _open(directory: Path, clock: _Clock) -> tuple[Red, Catalogue, Rollups, Trac
 
 
 @contextmanager
-def a_day(end: datetime) -> Generator[Rollups]:
-    """Rollups as after a restart at ``end``, a day after the first span."""
+def a_day(end: datetime, *, hours: int = HOURS, services: int = SERVICES) -> Generator[Rollups]:
+    """Rollups as after a restart at ``end``, a day (or so many hours) after the first span."""
     with tempfile.TemporaryDirectory() as directory:
-        clock = _Clock(end - timedelta(hours=HOURS))
+        clock = _Clock(end - timedelta(hours=hours))
         _, catalogue, rollups, keeper = _open(Path(directory), clock)
-        for hour in range(HOURS):
-            start_ns = int((end - timedelta(hours=HOURS - hour)).timestamp()) * 10**9
-            clock.time = end - timedelta(hours=HOURS - hour - 1)
-            keeper.count(_calls(start_ns, hour))
+        for hour in range(hours):
+            start_ns = int((end - timedelta(hours=hours - hour)).timestamp()) * 10**9
+            clock.time = end - timedelta(hours=hours - hour - 1)
+            keeper.count(_calls(start_ns, hour, services))
             extras = keeper.on_seal(hour + 1)
             attachments = extras.write(catalogue.attachment_dir)
             catalogue.advance([], checkpoint=hour + 1, replay_from=extras.replay_from, attachments=attachments)
