@@ -40,13 +40,15 @@ class Batch:
     def without(self, decided: Mask) -> "Batch | None":
         """What is held afterwards. ``decided``: one flag a row of the pending table, and a last one for DECIDED."""
         rows = np.where(decided[self.rows], np.int32(DECIDED), self.rows)
-        held = rows != DECIDED
-        left = int(held.sum())
-        if not left:
-            return None
-        if left * _SPARSE < len(rows):
-            return Batch.of(compact(self.spans.filter(pa.array(held))), rows[held])
-        return Batch(self.spans, rows, left, self.size_bytes)
+        left = int((rows != DECIDED).sum())
+        return Batch(self.spans, rows, left, self.size_bytes).thinned() if left else None
+
+    def thinned(self) -> "Batch":
+        """A copy of what is held, if that is little of the batch; else the batch."""
+        if self.held * _SPARSE >= len(self.rows):
+            return self
+        held = self.rows != DECIDED
+        return Batch.of(compact(self.spans.filter(pa.array(held))), self.rows[held])
 
     def table(self) -> pa.Table:
         """The spans that are held."""

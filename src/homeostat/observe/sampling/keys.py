@@ -15,7 +15,7 @@ Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int32]
 
 _SLOTS_MIN: Final = 1024
-_LOAD_MAX: Final = 0.7  # linear probing: above, clusters grow long
+_LOAD_MAX: Final = 0.5  # linear probing: above, clusters grow long
 _EMPTY: Final = np.uint64(0)
 _ZERO: Final = np.uint64(0x9E3779B97F4A7C15)
 """Stands for the key 0, which marks an empty slot."""

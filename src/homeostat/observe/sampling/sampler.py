@@ -27,7 +27,7 @@ from homeostat.observe.sampling.verdict import Verdict, Verdicts
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import SPAN_SCHEMA, id_words, trace_key
 
-ROUND_S: Final = 0.2
+ROUND_S: Final = 0.25
 """Decisions are made together, so often a second."""
 
 _RELIEF: Final = 0.9
@@ -127,15 +127,9 @@ class Sampler:
         if (row_of_key == ABSENT).any():
             late = self._place(spans, strata, words[:, 0], codes, keys, row_of_key, seq, settled)
         rows = row_of_key[codes]
-        is_root = columns.roots(spans)
-        if late is not None or (rows == ABSENT).any():
-            held = rows != ABSENT
-            root_strata = strata.at(np.flatnonzero(is_root & held))
-            spans, rows, is_root = spans.filter(pa.array(held)), rows[held], is_root[held]
-        else:
-            root_strata = strata.at(np.flatnonzero(is_root))
-        if len(rows):
-            self._hold(spans, rows, is_root, root_strata)
+        held = rows != ABSENT
+        if held.any():
+            self._hold(spans, rows, held, strata)
         return late
 
     def _place(
@@ -188,19 +182,24 @@ class Sampler:
         arrays[_REASON] = pa.DictionaryArray.from_arrays(pa.array(reason, pa.int32()), self._reason_texts)
         return pa.RecordBatch.from_arrays(arrays, schema=SPAN_SCHEMA)
 
-    def _hold(self, spans: pa.RecordBatch, rows: Rows, is_root: Mask, root_strata: npt.NDArray[np.uint64]) -> None:
-        start = spans.column("start_ns").to_numpy(zero_copy_only=False)
+    def _hold(self, spans: pa.RecordBatch, rows: Rows, held: Mask, strata: columns.Strata) -> None:
+        """Fold what has a row into its trace. Spans that have none stay in the batch, unless they are many."""
+        which = np.flatnonzero(held)
+        of_trace = rows[which]
+        start = spans.column("start_ns").to_numpy(zero_copy_only=False)[which]
+        is_root = columns.roots(spans)[which]
+        head = columns.head_probability(spans)
         facts = Spans(
-            rows=rows,
+            rows=of_trace,
             start_ns=start,
-            end_ns=start + spans.column("duration_ns").to_numpy(zero_copy_only=False),
-            bits=self._facts.bits(spans),
-            size_bytes=columns.sizes(spans) if self._verdicts.needs_bytes else None,
+            end_ns=start + spans.column("duration_ns").to_numpy(zero_copy_only=False)[which],
+            bits=self._facts.bits(spans)[which],
+            size_bytes=columns.sizes(spans)[which] if self._verdicts.needs_bytes else None,
             is_root=is_root,
-            head=columns.head_probability(spans),
+            head=None if head is None else head[which],
         )
-        self._pending.fold(facts, root_strata, self._clock_s)
-        self._batches.add(Batch.of(spans, rows))
+        self._pending.fold(facts, strata.at(which[is_root]), self._clock_s)
+        self._batches.add(Batch.of(spans, rows).thinned())
 
     # -- decisions --------------------------------------------------------------------------------------------
 

@@ -109,10 +109,10 @@ def test_a_trace_is_decided_a_moment_after_its_root_and_without_one_after_the_wa
     by.take(spans(P(1, 2, 1), P(2, 2, 1)), 1, 1, 100.0)
     by.take(spans(P(1)), 2, 2, 105.0)
     assert by.due(105.9) is None
-    assert set(decided(by.due(106.2))) == {1}
+    assert set(decided(by.due(106.3))) == {1}
     assert by.oldest_pending_seq() == 1
     assert by.due(109.9) is None
-    assert set(decided(by.due(110.2))) == {2}
+    assert set(decided(by.due(110.3))) == {2}
     assert by.oldest_pending_seq() is None
 
 
