@@ -134,7 +134,7 @@ def _parsed(text: str) -> Release | None:
     """None where a resource names no service, or neither version nor environment."""
     try:
         attributes = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(attributes, dict):
         return None
@@ -143,4 +143,9 @@ def _parsed(text: str) -> Release | None:
     environment = next((str(named[key]) for key in _ENVIRONMENTS if named.get(key)), "")
     if not service or not (version or environment):
         return None
-    return Release(service[:TEXT_MAX], version[:TEXT_MAX], environment[:TEXT_MAX])
+    return Release(_short(service), _short(version), _short(environment))
+
+
+def _short(text: str) -> str:
+    """Bounded, and without halves of surrogate pairs, which cannot be stored."""
+    return text[:TEXT_MAX].encode(errors="replace").decode()

@@ -1,0 +1,132 @@
+"""The timeline: what lasts is updated and ended, incidents and flags are on it, restarts forget nothing."""
+
+from datetime import timedelta
+
+from homeostat.bus import LocalBus
+from homeostat.core.events import Event, EventSeverity, EventType
+from homeostat.core.models import FlagChange, Incident, IncidentStatus, Severity
+from homeostat.observe.correlate import Timeline
+from homeostat.observe.correlate.timeline import HEARD_AT, UNHEARD_AFTER
+from support.memory_state import MemoryState
+from support.world_clock import HandClock
+
+HOUR = timedelta(hours=1)
+
+
+class Desk:
+    """A timeline over memory; ``told`` is what was published."""
+
+    def __init__(self, state: MemoryState | None = None, clock: HandClock | None = None) -> None:
+        self.state, self.clock, self.bus = state or MemoryState(), clock or HandClock(), LocalBus()
+        self.timeline = Timeline(self.state, self.bus, self.clock)
+
+    async def events(self, back: timedelta = HOUR, **more: object) -> list[Event]:
+        now = self.clock.now()
+        return await self.timeline.events(since=now - back, until=now, **more)  # type: ignore[arg-type]
+
+    def event(self, name: str = "a", type: EventType = EventType.ALERT, **more: object) -> Event:
+        fields: dict[str, object] = {
+            "id": f"id-{name}-{self.bus.seq}",
+            "time": self.clock.now(),
+            "type": type,
+            "title": name,
+            "source": "test",
+            "fingerprint": name,
+        }
+        return Event.model_validate(fields | more)
+
+
+async def test_a_later_event_with_the_fingerprint_of_one_that_lasts_updates_it() -> None:
+    desk = Desk()
+    first = await desk.timeline.record(desk.event(services=("a",), traces=("t1",)))
+    desk.clock.pass_s(10)
+    second = await desk.timeline.record(
+        desk.event(services=("b",), severity=EventSeverity.CRITICAL, title="worse now")
+    )
+    assert (second.id, second.time, second.services, second.traces) == (first.id, first.time, ("a", "b"), ("t1",))
+    assert await desk.events() == [second]
+    assert (second.title, desk.bus.seq) == ("worse now", 2)
+
+
+async def test_the_same_again_is_neither_written_nor_told() -> None:
+    desk = Desk()
+    event = desk.event()
+    await desk.timeline.record(event)
+    await desk.timeline.record(event)
+    assert desk.bus.seq == 1
+
+
+async def test_what_has_ended_lasts_no_more_and_the_next_one_is_another() -> None:
+    desk = Desk()
+    first = await desk.timeline.record(desk.event())
+    desk.clock.pass_s(60)
+    await desk.timeline.end("a", desk.clock.now())
+    assert desk.timeline.lasting() == []
+    second = await desk.timeline.record(desk.event())
+    assert [event.id for event in await desk.events()] == [second.id, first.id]
+    assert (await desk.events())[1].ended_at == desk.clock.now()
+
+
+async def test_after_a_restart_what_lasted_goes_on() -> None:
+    desk = Desk()
+    first = await desk.timeline.record(desk.event())
+    await desk.timeline.record(desk.event("release", EventType.DEPLOYMENT))
+    desk.clock.pass_s(3 * 3600)
+    again = Desk(desk.state, desk.clock)
+    await again.timeline.open()
+    assert again.timeline.lasting() == [first]
+    assert await again.events() == [first]
+    await again.timeline.alert(first.model_copy(update={"ended_at": desk.clock.now()}))
+    assert again.timeline.lasting() == []
+
+
+async def test_an_alert_that_is_not_repeated_for_a_day_is_over() -> None:
+    desk = Desk()
+    heard = {HEARD_AT: desk.clock.now().timestamp()}
+    await desk.timeline.record(desk.event("repeated", data=heard))
+    await desk.timeline.record(desk.event("ours"))
+    desk.clock.pass_s(UNHEARD_AFTER.total_seconds() + 1)
+    await desk.timeline.tidy()
+    assert [event.title for event in desk.timeline.lasting()] == ["ours"]
+
+
+async def test_incidents_and_flag_changes_are_on_it_as_they_stand_now() -> None:
+    desk = Desk()
+    now = desk.clock.now()
+    incident = Incident(
+        id="incident-1",
+        title="payment fails",
+        status=IncidentStatus.OPEN,
+        severity=Severity.HIGH,
+        issue_ids=(),
+        affected_services=("payment",),
+        root_cause=None,
+        first_bad_at=now - timedelta(days=10),
+        opened_at=now - timedelta(days=10),
+        updated_at=now,
+    )
+    await desk.state.save_incident(incident)
+    change = FlagChange(
+        id="change-1", time=now, flag="f", previous_value=False, new_value=True, reason="try", triggered_by="ann"
+    )
+    await desk.state.record_flag_change(change)
+    flag, open_incident = await desk.events()
+    assert (flag.type, flag.change, flag.source) == (EventType.DEPLOYMENT, "flag", "ann")
+    assert (open_incident.type, open_incident.ended_at) == (EventType.INCIDENT, None)
+    closed = incident.model_copy(update={"status": IncidentStatus.CLOSED, "closed_at": now})
+    await desk.state.save_incident(closed)
+    desk.clock.pass_s(7200)
+    assert await desk.events() == []
+    assert [one.id for one in await desk.events(types=(EventType.INCIDENT,))] == []
+
+
+async def test_types_and_limits_are_kept() -> None:
+    desk = Desk()
+    for number in range(5):
+        desk.clock.pass_s(1)
+        kind = EventType.ANOMALY if number % 2 else EventType.DEPLOYMENT
+        await desk.timeline.record(desk.event(str(number), kind))
+    assert [event.title for event in await desk.events(limit=2)] == ["4", "3"]
+    assert [event.title for event in await desk.events(types=(EventType.ANOMALY,))] == ["3", "1"]
+    found = await desk.timeline.event("id-3-3", since=desk.clock.now() - HOUR)
+    assert found is not None
