@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.models import Model
 from homeostat.store.telemetry import disk
+from homeostat.store.telemetry.disk import FILE_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ UNNAMED_SUFFIX: Final = ".unnamed"
 class Attachment(Model):
     """One file in the lane's directory of attachments. ``name`` is unique for ever: put a sequence number into it."""
 
-    name: str
+    name: str = Field(pattern=FILE_NAME)
     role: str  # state: replaces what has the role so far; rollup: is added to it
 
 

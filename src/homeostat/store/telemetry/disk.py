@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Final
 
+FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What a catalogue may name: a file of its own directory, and nothing outside."""
+
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a write says when there is no room: disk, quota, or the process's own limit on the size of a file."""
 

@@ -14,11 +14,13 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.models import Model
 from homeostat.store.telemetry import disk
 from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.disk import FILE_NAME
 from homeostat.store.telemetry.schema import ATTRIBUTES, WORD, column
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ INDEX_SUFFIX: Final = ".idx"
 class SegmentInfo(Model):
     """What the catalogue knows of a segment. The times are those of the layout's ``time`` column, Unix ns."""
 
-    name: str
+    name: str = Field(pattern=FILE_NAME)
     rows: int
     min_start_ns: int
     max_start_ns: int
