@@ -25,6 +25,7 @@ from homeostat.loop import LoopParts, keep_in_balance
 from homeostat.observe import pipeline
 from homeostat.observe.correlate import ReleaseWatch
 from homeostat.observe.pipeline import Pipeline
+from homeostat.observe.receivers.prometheus_scrape import Scraper
 from homeostat.observe.slo import SloService, Sources
 from homeostat.runtime import SystemIds
 from homeostat.store.state import open_state
@@ -52,6 +53,7 @@ class Homeostat:
     slos: SloService
     correlation: Correlation
     ids: Ids
+    scraper: Scraper
 
     @property
     def otlp_http_url(self) -> str | None:
@@ -129,6 +131,8 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
         tasks.start_soon(slos.run)
         tasks.start_soon(correlation.run)
+        scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
+        tasks.start_soon(scraper.run)
         yield Homeostat(
             config=config,
             clock=clock,
@@ -142,6 +146,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             slos=slos,
             correlation=correlation,
             ids=ids,
+            scraper=scraper,
         )
 
 

@@ -130,6 +130,8 @@ def _api_parts(homeostat: Homeostat) -> ApiParts:
         ingest=lambda: observed.counters,
         heartbeat=homeostat.heartbeat,
         span_totals=observed.red.totals,
+        scrapes=lambda: homeostat.scraper.states,
+        lane_bytes=observed.lane_bytes,
         slos=homeostat.slos,
         events=_event_parts(homeostat),
         world_url=homeostat.config.world_url,

@@ -1,5 +1,8 @@
 """``GET /metrics``: Homeostat's own numbers for Prometheus, and the names that IAC Dharma documents."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import psutil
 from anyio import to_thread
 from fastapi import APIRouter
@@ -11,6 +14,7 @@ from homeostat.api.exposition import CONTENT_TYPE, Exposition
 from homeostat.api.span_metrics import span_metrics
 from homeostat.core.models import IngestCounters, ServiceStatus, StorageStatus
 from homeostat.detect.health import ServiceHealth
+from homeostat.observe.receivers.prometheus_scrape import TargetState
 from homeostat.observe.slo import SloService
 
 router = APIRouter()
@@ -37,8 +41,35 @@ async def exposition(here: Context) -> str:
     _services(out, services)
     _loop(out, here)
     _self_healing(out, here, overall.score)
+    _scrapes(out, here.parts.scrapes())
+    await to_thread.run_sync(_disk, out, here)
     await to_thread.run_sync(_spans, out, here)  # its many lines would keep the event loop waiting
     return out.text()
+
+
+def _scrapes(out: Exposition, states: Sequence[TargetState]) -> None:
+    """Counters of each target; two of one job and host are one series."""
+    scrapes: Counter[tuple[str, str]] = Counter()
+    failures: Counter[tuple[str, str]] = Counter()
+    for state in states:
+        key = state.target.job, state.target.url
+        scrapes[key] += state.scrapes
+        failures[key] += state.failures
+    for name, help_text, counts in (
+        ("homeostat_scrapes_total", "Scrapes of a target.", scrapes),
+        ("homeostat_scrape_failures_total", "Scrapes of a target that failed.", failures),
+    ):
+        rows = [({"job": job, "url": url}, counts[job, url]) for job, url in scrapes]
+        out.family(name, "counter", help_text, rows)
+
+
+def _disk(out: Exposition, here: Context) -> None:
+    try:
+        lanes = here.parts.lane_bytes()
+    except OSError:
+        return  # not known is absent; the state of the storage says why
+    rows = [({"lane": lane}, size) for lane, size in lanes.items()]
+    out.family("homeostat_storage_lane_bytes", "gauge", "Bytes on disk, by kind of telemetry.", rows)
 
 
 def _spans(out: Exposition, here: Context) -> None:

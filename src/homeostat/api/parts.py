@@ -1,6 +1,6 @@
 """What the API needs from the rest of Homeostat, named as Protocols. Whoever serves the API fills an ``ApiParts``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetrySt
 from homeostat.core.totals import SpanTotals
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
+from homeostat.observe.receivers.prometheus_scrape import TargetState
 from homeostat.observe.slo import SloService
 
 
@@ -62,6 +63,8 @@ class ApiParts:
     ingest: Callable[[], IngestCounters]
     heartbeat: Heartbeat  # of the loop
     span_totals: Callable[[], SpanTotals] | None = None  # what /metrics shows of spans; None: nothing
+    scrapes: Callable[[], Sequence[TargetState]] = tuple  # the targets whose metrics are fetched
+    lane_bytes: Callable[[], Mapping[str, int]] = dict  # on disk: traces, metrics, logs
     events: EventParts | None = None  # None: no timeline of events is kept here
     slos: SloService | None = None  # None: objectives are not evaluated here
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from homeostat.core.models import PolicyMode
 from homeostat.core.sampling import SamplingConfig
@@ -49,6 +50,14 @@ class ScrapeTarget(Section):
     timeout: Duration = timedelta(seconds=10)
     labels: dict[str, str] = Field(default_factory=dict)
     service: str | None = None  # the service.name of its metrics; default: the job
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("write an address such as http://127.0.0.1:9100/metrics")
+        return url
 
 
 class MetricsConfig(Section):

@@ -70,6 +70,14 @@ class Pipeline:
         """Every lane of the store."""
         return [self.store, self.metrics, self.logs]
 
+    def refuse(self, reason: str) -> None:
+        """Count what was refused elsewhere (by the scraper)."""
+        self._counters.refuse(reason)
+
+    def lane_bytes(self) -> dict[str, int]:
+        """Bytes on disk by lane: traces, metrics, logs. Looks at the disk. Raises OSError."""
+        return {lane.spec.name: lane.used_bytes() for lane in self.lanes}
+
     def storage_status(self) -> StorageStatus:
         """How the store is. Looks at the disk: a millisecond, not for a tight loop."""
         return status_of(self.lanes)

@@ -9,12 +9,15 @@ from api_parts import Setup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 
 from homeostat.api.exposition import Exposition
 from homeostat.api.span_metrics import OPERATIONS_MAX, OTHER, span_metrics
+from homeostat.core.config import ScrapeTarget
 from homeostat.core.models import IngestCounters
 from homeostat.core.red import HISTOGRAM_BUCKETS
 from homeostat.core.totals import SpanTotals
+from homeostat.observe.receivers.prometheus_scrape import TargetState
 from homeostat.observe.red import Red, RedLimits
 from support.spans import CLIENT, HandClock, S, table
 
@@ -123,6 +126,25 @@ async def test_what_came_in_was_sampled_out_and_refused_is_told(setup: Setup) ->
     assert found["homeostat_spans_refused_total"] == {(("reason", "invalid_span"),): 2, (("reason", "malformed"),): 1}
     assert found["homeostat_ingest_refused_total"][(("reason", "invalid_point"),)] == 5
     assert sum(found["traces_span_metrics_calls_total"].values()) == 101
+
+
+async def test_scrapes_of_targets_are_told_and_counted(setup: Setup) -> None:
+    target = ScrapeTarget(job="node", url="http://127.0.0.1:9100/metrics")
+    states = [TargetState(target, up=False, error="refused", scrapes=3, failures=2), TargetState(target)]
+    async with setup.client(scrapes=lambda: states, lane_bytes=lambda: {"metrics": 7}) as client:
+        found = samples_of((await client.get("/metrics")).text)
+        listed = (await client.get("/api/scrapes")).json()
+    labels = (("job", "node"), ("url", "http://127.0.0.1:9100/metrics"))
+    assert found["homeostat_scrapes_total"] == {labels: 3}
+    assert found["homeostat_scrape_failures_total"] == {labels: 2}
+    assert found["homeostat_storage_lane_bytes"] == {(("lane", "metrics"),): 7}
+    assert [(one["up"], one["error"]) for one in listed] == [(False, "refused"), (None, "")]
+
+
+@pytest.mark.parametrize("url", ["node:9100", "ftp://node/metrics", "http://", "/metrics"])
+def test_a_target_that_is_no_http_address_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ValidationError, match="write an address such as"):
+        ScrapeTarget(job="node", url=url)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
