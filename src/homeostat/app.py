@@ -116,7 +116,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         slos = SloService(
             config.slo,
-            Sources(observed.red, state),
+            Sources(observed.red, state, observed.metrics),
             state,
             clock=clock,
             ids=ids,
