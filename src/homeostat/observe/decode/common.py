@@ -54,7 +54,7 @@ def decode_groups(requests: Sequence[bytes], schema: pa.Schema, decode_list: Dec
     outcomes: list[Outcome] = []
     for group in _groups(requests):
         try:
-            table, group_outcomes = decode_list(group)
+            table, group_outcomes = _decoded(group, decode_list)
             tables.append(table)
             outcomes += group_outcomes
         except TelemetryRejectedError:
@@ -63,6 +63,20 @@ def decode_groups(requests: Sequence[bytes], schema: pa.Schema, decode_list: Dec
                 tables.append(table)
                 outcomes.append(outcome)
     return Decoded(pa.concat_tables(tables) if tables else schema.empty_table(), tuple(outcomes))
+
+
+def _decoded(group: list[bytes], decode_list: DecodeList) -> Rows:
+    """What ``decode_list`` makes of them. Raises TelemetryRejectedError.
+
+    ptars panics at a length of 2**64 - 1, and pyo3 makes of it an exception that is no Exception and has no name to
+    import: past every handler it would end the thread that takes telemetry in.
+    """
+    try:
+        return decode_list(group)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TelemetryRejectedError(f"The body is not valid protobuf: {error}") from error
 
 
 def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
@@ -79,7 +93,7 @@ def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
 
 def _decode_alone(request: bytes, schema: pa.Schema, decode_list: DecodeList) -> tuple[pa.Table, Outcome]:
     try:
-        table, outcomes = decode_list([request])
+        table, outcomes = _decoded([request], decode_list)
     except TelemetryRejectedError as error:
         return schema.empty_table(), Outcome(error=str(error))
     return table, outcomes[0]
