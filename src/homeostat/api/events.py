@@ -19,7 +19,7 @@ from homeostat.api.event_models import (
     lasts,
     links_of,
 )
-from homeostat.api.trace_search import TimeRange
+from homeostat.api.trace_search import EARLIEST, LATEST, TimeRange
 from homeostat.core.errors import BadRequestError, NotFoundError
 from homeostat.core.events import Event, EventSeverity, EventType, MaintenanceWindow, over_at
 from homeostat.observe.correlate import CallGraph, RankedChange, rank_changes
@@ -28,6 +28,8 @@ from homeostat.observe.correlate.derived import incident_event
 router = APIRouter(prefix="/api", tags=["events"])
 
 READ_MAX: Final = 5_000
+EVENT_EARLIEST: Final = EARLIEST + timedelta(days=730)
+"""So that one may ask for some time before any event."""
 AROUND_MAX: Final = 50
 EXAMPLES_MAX: Final = 5
 BEFORE: Final = timedelta(minutes=15)
@@ -78,8 +80,9 @@ async def tell(body: EventBody, here: Here) -> EventAnswer:
     """Put an event on the timeline; one with the fingerprint of an event that lasts updates (or ends) that."""
     parts, now = here.events(), here.parts.clock.now()
     time = body.time or now
-    if time > now + FUTURE_MAX:
-        raise BadRequestError(f"time lies in the future ({time.isoformat()}). An event is told when it has happened.")
+    for name, told in (("time", time), ("ended_at", body.ended_at or now)):
+        if not EVENT_EARLIEST < told < now + FUTURE_MAX:
+            raise BadRequestError(f"{name} ({told.isoformat()}) is not a time up to now at which it can have happened.")
     if body.ended_at is not None and body.ended_at < time:
         raise BadRequestError("ended_at lies before time. Swap them.")
     is_deployment = body.type is EventType.DEPLOYMENT
@@ -132,6 +135,8 @@ async def changes(
 ) -> list[RankedChange]:
     """What changed before a moment (default: now), the likeliest explanation of a trouble of these services first."""
     at = before or here.parts.clock.now()
+    if not EVENT_EARLIEST < at < LATEST:
+        raise BadRequestError(f"before ({at.isoformat()}) is not a time at which something can have happened.")
     return await _changes(here, tuple(service or ()), at, timedelta(minutes=minutes), limit)
 
 
@@ -151,6 +156,8 @@ async def begin_maintenance(body: MaintenanceBody, here: Here) -> MaintenanceWin
     """From now on (or a start) until an end nobody is alerted for these services, and none is healed by itself."""
     parts, now = here.events(), here.parts.clock.now()
     start = body.start or now
+    if not EVENT_EARLIEST < start < LATEST:
+        raise BadRequestError(f"start ({start.isoformat()}) is not a time for maintenance.")
     if (body.end is None) == (body.minutes is None):
         raise BadRequestError("Say either end or minutes: a window without an end would be forgotten.")
     end = body.end if body.end is not None else start + timedelta(minutes=body.minutes or 0)

@@ -1,6 +1,6 @@
 """What an Alertmanager sends to a webhook receiver (version "4"), and the events that it is. Called by the API."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -11,6 +11,9 @@ from homeostat.notify.naming import OWN_LABEL
 
 ALERTS_MAX: Final = 1_000
 LABELS_MAX: Final = 64
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""What is said to have begun earlier has a wrong clock."""
+
 TEXT_MAX: Final = 2_000
 SERVICE_LABELS: Final = ("service", "service_name", "job")
 HEARD_AT: Final = "heard_at_s"
@@ -49,12 +52,13 @@ def events_of(message: WebhookMessage, now: datetime) -> list[Event]:
 
 def _event(alert: WebhookAlert, now: datetime) -> Event:
     name = alert.labels.get("alertname") or "alert"
+    began = min(max(alert.startsAt, EARLIEST), now)
     ended = None
     if alert.status == "resolved":
-        ended = max(alert.startsAt, min(now, alert.endsAt)) if alert.endsAt is not None else now
+        ended = max(began, min(now, alert.endsAt)) if alert.endsAt is not None else now
     return Event(
         id=f"evt-alertmanager-{alert.fingerprint}-{int(alert.startsAt.timestamp() * 1000)}",
-        time=alert.startsAt,
+        time=began,
         ended_at=ended,
         type=EventType.ALERT,
         title=(alert.annotations.get("summary") or name)[:TEXT_MAX],
