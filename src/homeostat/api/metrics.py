@@ -128,7 +128,7 @@ def _ingest(out: Exposition, ingest: IngestCounters, storage: StorageStatus) -> 
     out.family(
         "homeostat_ingest_refused_total",
         "counter",
-        "Requests refused (invalid_span, invalid_point, invalid_log_record: single ones in them), by reason.",
+        "Requests refused (zero_id, id_length, invalid_point, invalid_log_record: single ones), by reason.",
         refused,
     )
     out.gauge("homeostat_storage_used_bytes", "Bytes of telemetry on disk.", storage.used_bytes)

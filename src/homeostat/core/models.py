@@ -448,7 +448,7 @@ class IngestCounters(Model):
     metric_points_received: int = 0
     log_records_received: int = 0
     spans_per_s: float | None = None  # acknowledged, over the last ten seconds; None before the first have passed
-    refused: dict[str, int] = Field(default_factory=dict)  # requests (or single spans: invalid_span) by reason
+    refused: dict[str, int] = Field(default_factory=dict)  # requests (or spans: zero_id, id_length) by reason
     services: int = 0
 
 

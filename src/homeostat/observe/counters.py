@@ -35,7 +35,9 @@ class Counters:
                     continue
                 self._requests += 1
                 rows += outcome.accepted
-                if outcome.rejected:
+                for reason, count in outcome.reasons:
+                    self._refused[reason] += count
+                if outcome.rejected and not outcome.reasons:
                     self._refused[_INVALID[lane]] += outcome.rejected
             self._rows[lane] += rows
             if lane == "traces":

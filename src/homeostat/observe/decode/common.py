@@ -27,6 +27,7 @@ class Outcome:
     rejected: int = 0  # of the same
     error: str | None = None  # the whole request is refused
     mended: int = 0  # of the accepted: kept without an id that has the wrong length
+    reasons: tuple[tuple[str, int], ...] = ()  # why spans were rejected or cut, and how many
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,15 @@ from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE
 
 Rows = npt.NDArray[np.int64]
+Faults = dict[str, npt.NDArray[np.bool_]]
+"""By reason: which spans."""
+
+ATTRIBUTES_MAX: Final = 1_024
+"""Of one span. OpenTelemetry's SDKs keep 128."""
+
+ID_LENGTH: Final = "id_length"
+ZERO_ID: Final = "zero_id"
+CUT: Final = "attributes_cut"
 
 __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
 
@@ -97,34 +107,66 @@ def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Ou
     scope_of_span = pc.list_parent_indices(of_scope)
     resource_of_span = pc.take(pc.list_parent_indices(of_resource), scope_of_span)
     request_of_span = pc.take(pc.list_parent_indices(of_request), resource_of_span).to_numpy()
-    valid, ids = _ids(span)
+    faults, ids = _ids(span)
+    attributes, cut = _bounded(span.field("attributes"))
     columns = {
         **ids,
-        **_span_columns(span),
+        **_span_columns(span, attributes, cut),
         **_resource_columns(resources.field("resource").field("attributes"), resource_of_span.to_numpy()),
         **_scope_columns(scopes.field("scope"), scope_of_span.to_numpy()),
     }
     table = pa.Table.from_arrays([columns[name] for name in SPAN_SCHEMA.names], schema=SPAN_SCHEMA)
-    received = np.bincount(request_of_span, minlength=requests)
-    kept = received
+    valid = ~faults[ID_LENGTH] & ~faults[ZERO_ID]
     if not valid.all():
         table = table.filter(pa.array(valid))
-        kept = np.bincount(request_of_span[valid], minlength=requests)
-    return table, [Outcome(int(k), int(r - k)) for k, r in zip(kept, received, strict=True)]
+    if cut.any():
+        faults[CUT] = valid & (cut > 0)
+    return table, _outcomes(request_of_span, requests, valid, faults)
 
 
-def _ids(span: pa.StructArray) -> tuple[npt.NDArray[np.bool_], dict[str, pa.Array]]:
-    """Which spans have possible ids (16 and 8 bytes, not all zero; a parent of 8 bytes or none), and the columns."""
+def _outcomes(request_of_span: Rows, requests: int, valid: npt.NDArray[np.bool_], faults: Faults) -> list[Outcome]:
+    received = np.bincount(request_of_span, minlength=requests)
+    found = {reason: marks for reason, marks in faults.items() if marks.any()}
+    if not found:
+        return [Outcome(int(count)) for count in received]
+    kept = np.bincount(request_of_span[valid], minlength=requests)
+    by_reason = {reason: np.bincount(request_of_span[marks], minlength=requests) for reason, marks in found.items()}
+    return [
+        Outcome(
+            int(kept[number]),
+            int(received[number] - kept[number]),
+            reasons=tuple((reason, int(counts[number])) for reason, counts in by_reason.items() if counts[number]),
+        )
+        for number in range(requests)
+    ]
+
+
+def _bounded(attributes: pa.ListArray) -> tuple[pa.ListArray, Rows]:
+    """At most ``ATTRIBUTES_MAX`` of each span's attributes, the first ones, and how many were cut off."""
+    offsets = attributes.offsets.to_numpy().astype(np.int64)
+    lengths = np.diff(offsets)
+    cut = np.maximum(lengths - ATTRIBUTES_MAX, 0)
+    if not cut.any():
+        return attributes, cut
+    ends = np.concatenate([[0], np.cumsum(lengths - cut)])
+    kept = np.arange(ends[-1]) + np.repeat(offsets[:-1] - ends[:-1], lengths - cut)
+    return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), attributes.values.take(pa.array(kept))), cut
+
+
+def _ids(span: pa.StructArray) -> tuple[Faults, dict[str, pa.Array]]:
+    """Which spans have impossible ids, by reason, and the columns. Possible are 16 and 8 bytes, not all of them zero; a
+    parent has 8 bytes or none."""
     trace_sized, trace_id = fixed(span.field("trace_id"), 16)
     span_sized, span_id = fixed(span.field("span_id"), 8)
     parent_sized, parent_id = fixed(span.field("parent_span_id"), 8)
-    valid = trace_sized & span_sized & not_zero(trace_id) & not_zero(span_id)
+    sized = trace_sized & span_sized
     if not parent_sized.all():
-        valid &= parent_sized | is_empty(span.field("parent_span_id"))
+        sized &= parent_sized | is_empty(span.field("parent_span_id"))
+    faults: Faults = {ID_LENGTH: ~sized, ZERO_ID: sized & ~(not_zero(trace_id) & not_zero(span_id))}
     is_root = ~not_zero(parent_id)
     if is_root.any():  # some tracers write eight zeros where there is no parent
         parent_id = null_where(parent_id, is_root)
-    return valid, {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_id}
+    return faults, {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_id}
 
 
 def _times(span: pa.StructArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -139,8 +181,11 @@ def _enum(values: pa.Int32Array, highest: int) -> pa.Int8Array:
     return pa.array(np.where((numbers >= 0) & (numbers <= highest), numbers, 0).astype(np.int8))
 
 
-def _span_columns(span: pa.StructArray) -> dict[str, pa.Array]:
+def _span_columns(span: pa.StructArray, attributes: pa.ListArray, cut: Rows) -> dict[str, pa.Array]:
     start, duration = _times(span)
+    dropped = span.field("dropped_attributes_count")
+    if cut.any():
+        dropped = pa.array(np.minimum(dropped.to_numpy() + cut, np.iinfo(np.uint32).max).astype(np.uint32))
     status = span.field("status")
     return {
         "trace_state": span.field("trace_state"),
@@ -151,10 +196,10 @@ def _span_columns(span: pa.StructArray) -> dict[str, pa.Array]:
         "duration_ns": pa.array(duration),
         "status_code": _enum(status.field("code"), 2),
         "status_message": status.field("message"),
-        "attributes": attribute_map(span.field("attributes")),
+        "attributes": attribute_map(attributes),
         "events": _events(span.field("events")),
         "links": _links(span.field("links")),
-        "dropped_attributes": span.field("dropped_attributes_count"),
+        "dropped_attributes": dropped,
         "dropped_events": span.field("dropped_events_count"),
         "dropped_links": span.field("dropped_links_count"),
         **unsampled(len(span)),
