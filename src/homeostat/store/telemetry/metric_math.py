@@ -66,19 +66,19 @@ class Shares:
     seconds: Floats  # how long the point covers the step
 
 
-def shares(of: Growth, begin_ns: int, step_ns: int, steps: int) -> Shares:
+def shares(of: Growth, begin_ns: int, step_ns: int, end_ns: int) -> Shares:
     """Spread increases evenly over the time that they took; those of an unknown moment lie where the point is."""
     longest = max(SPREAD_MAX_NS, 2 * step_ns)
     start = np.where(of.stop - of.start > longest, of.stop - step_ns, of.start)
-    which = np.flatnonzero(of.known & (of.stop > begin_ns) & (start < begin_ns + steps * step_ns))
+    which = np.flatnonzero(of.known & (of.stop > begin_ns) & (start < end_ns))
     start, stop = start[which], of.stop[which]
     first = np.maximum((start - begin_ns) // step_ns, 0)
-    last = np.minimum((np.maximum(stop - 1, start) - begin_ns) // step_ns, steps - 1)
+    last = (np.minimum(np.maximum(stop - 1, start), end_ns - 1) - begin_ns) // step_ns
     count = np.maximum(last - first + 1, 0)
     point = np.repeat(np.arange(len(which)), count)
     step = np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count) + first[point]
     left = np.maximum(start[point], begin_ns + step * step_ns)
-    right = np.minimum(stop[point], begin_ns + (step + 1) * step_ns)
+    right = np.minimum(np.minimum(stop[point], end_ns), begin_ns + (step + 1) * step_ns)
     length = (stop - start)[point]
     share = np.where(length > 0, (right - left) / np.maximum(length, 1), 1.0)
     seconds = np.where(length > 0, (right - left) / 1e9, step_ns / 1e9)
@@ -133,6 +133,7 @@ def exponential_quantile(q: float, lower: Floats, upper: Floats, counts: Floats)
     low, high = lower[at], upper[at]
     same_sign = low * high > 0
     size_low, size_high = np.abs(np.where(same_sign, low, 1.0)), np.abs(np.where(same_sign, high, 1.0))
-    geometric = np.sign(low) * size_low * (size_high / size_low) ** share
-    answer[there] = np.where(same_sign, geometric, low + (high - low) * share)
+    with np.errstate(invalid="ignore", over="ignore"):  # edges may be infinite
+        geometric = np.sign(low) * size_low * (size_high / size_low) ** share
+        answer[there] = np.where(same_sign, geometric, low + (high - low) * share)
     return answer

@@ -12,7 +12,7 @@ import pyarrow as pa
 from homeostat.core.errors import BadRequestError, StoreCorruptError
 from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.metric_math import SPREAD_MAX_NS, Floats
+from homeostat.store.telemetry.metric_math import Floats
 from homeostat.store.telemetry.metric_schema import METRIC_SCHEMA, NO_RECORDED_VALUE
 from homeostat.store.telemetry.metric_segment import SERIES_COLUMNS, MetricSegment, entries_of, ranks
 from homeostat.store.telemetry.metric_series import Points, Steps, aggregate, chosen_aggregation, type_of
@@ -112,8 +112,7 @@ def _within(table: pa.Table, time: tuple[int, int]) -> pa.Table:
 def find_series(hot: Sequence[pa.Table], segments: Sequence[MetricSegment], query: MetricQuery) -> list[MetricSeries]:
     """The series of a query. Raises BadRequestError for what the metric's type has not, or too much at once."""
     steps = _steps(query)
-    end_ns = steps.begin_ns + steps.count * steps.step_ns
-    table = _rows(hot, segments, query, (steps.from_ns, min(end_ns, to_ns(query.end))), _COLUMNS)
+    table = _rows(hot, segments, query, steps.read_ns, _COLUMNS)
     if not table.num_rows:
         return []
     newest = int(np.argmax(column(table, "time_ns").to_numpy()))
@@ -151,7 +150,7 @@ def _steps(query: MetricQuery) -> Steps:
         raise BadRequestError(
             f"{count} steps can't be answered (1 to {_STEPS_MAX:,}). End after the start, or ask for longer steps."
         )
-    return Steps(begin_ns, step_ns, count, begin_ns - max(SPREAD_MAX_NS, 2 * step_ns))
+    return Steps(begin_ns, step_ns, count, to_ns(query.end))
 
 
 def _points(table: pa.Table, query: MetricQuery) -> tuple[Points, list[Labels]]:

@@ -14,6 +14,7 @@ from homeostat.core.errors import BadRequestError
 from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricType
 from homeostat.store.telemetry.metric_buckets import check_size, explicit, exponential
 from homeostat.store.telemetry.metric_math import (
+    SPREAD_MAX_NS,
     Floats,
     Growth,
     Numbers,
@@ -71,12 +72,17 @@ class Steps:
     begin_ns: int
     step_ns: int
     count: int
-    from_ns: int  # points were read from there on
+    end_ns: int  # within the last step
+
+    @property
+    def read_ns(self) -> tuple[int, int]:
+        """The time whose points are needed: what grows within the steps is told by points around them, too."""
+        around = max(SPREAD_MAX_NS, 2 * self.step_ns)
+        return self.begin_ns - around, self.end_ns + around
 
     def of(self, times: Numbers) -> Numbers:
         """The step of each time; -1 outside."""
-        step = (times - self.begin_ns) // self.step_ns
-        return np.where((times >= self.begin_ns) & (step < self.count), step, -1)
+        return np.where((times >= self.begin_ns) & (times < self.end_ns), (times - self.begin_ns) // self.step_ns, -1)
 
 
 def chosen_aggregation(query: MetricQuery, kind: MetricType, *, monotonic: bool) -> MetricAggregation:
@@ -124,11 +130,11 @@ def aggregate(points: Points, kind: MetricType, wanted: MetricAggregation, steps
 def _growth(points: Points, total: str, steps: Steps) -> Growth:
     delta = column(points.table, "temporality").to_numpy() == TEMPORALITY_DELTA
     times, starts = points.times("time_ns"), points.times("start_ns")
-    return growth(points.series, times, starts, points.numbers(total), delta, steps.from_ns)
+    return growth(points.series, times, starts, points.numbers(total), delta, steps.read_ns[0])
 
 
 def _shares(of: Growth, steps: Steps) -> Shares:
-    return shares(of, steps.begin_ns, steps.step_ns, steps.count)
+    return shares(of, steps.begin_ns, steps.step_ns, steps.end_ns)
 
 
 def _grown(points: Points, values: Floats, total: str, steps: Steps, *, per_second: bool = False) -> Floats:

@@ -1,7 +1,7 @@
 """A lane's checkpoints: what goes with them, what is replayed, and what a kill at any point leaves."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -306,9 +306,8 @@ def test_a_catalogue_that_names_what_is_outside_is_none(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_and_room_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill: float) -> None:
     lane = _open(tmp_path)
     assert list(lane.replay()) == []
-    refuse: Callable[[Path], int] = lambda _: int(fill * 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "free_bytes", refuse)
+        patch.setattr(disk, "free_bytes", lambda _: int(fill * 1000))
         with pytest.raises(StoreFullError):
             lane.append([logs_body([L()])])
         assert lane.status().state == "full"
