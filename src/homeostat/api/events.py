@@ -82,7 +82,7 @@ async def tell(body: EventBody, here: Here) -> EventAnswer:
     time = body.time or now
     for name, told in (("time", time), ("ended_at", body.ended_at or now)):
         if not EVENT_EARLIEST < told < now + FUTURE_MAX:
-            raise BadRequestError(f"{name} ({told.isoformat()}) is not a time up to now at which it can have happened.")
+            raise BadRequestError(f"{name} ({told.isoformat()}) is no time up to now at which it can have happened.")
     if body.ended_at is not None and body.ended_at < time:
         raise BadRequestError("ended_at lies before time. Swap them.")
     is_deployment = body.type is EventType.DEPLOYMENT
