@@ -35,7 +35,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Traces that match, newest first."""
-    path = traces_compared.question(
+    found = ApiClient(url).get(
         "/api/traces",
         service=service,
         operation=operation,
@@ -48,7 +48,7 @@ def search(
         limit=limit,
         cursor=cursor,
     )
-    answer = cast("Row", ApiClient(url).get(path))
+    answer = cast("Row", found)
     if as_json:
         print_json(answer)
         return

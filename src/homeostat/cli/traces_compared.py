@@ -1,7 +1,6 @@
 """``homeostat traces compare``, ``why-slow`` and ``bottlenecks``: questions over two traces, and over many."""
 
 from typing import Annotated, cast
-from urllib.parse import urlencode
 
 import typer
 
@@ -19,15 +18,9 @@ MinutesOption = Annotated[int, typer.Option(min=1, help="How far back.")]
 SampleOption = Annotated[int, typer.Option(min=10, max=500, help="Traces to look at on each side.")]
 
 
-def question(path: str, **given: str | float | bool | list[str] | None) -> str:
-    """A path with its query; what is None is left out, a list is repeated."""
-    wanted = {key: value for key, value in given.items() if value is not None}
-    return f"{path}?{urlencode(wanted, doseq=True)}"
-
-
 def compare(left: str, right: str, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
     """Two traces side by side, by their ids."""
-    answer = cast("Row", ApiClient(url).get(question("/api/traces/compare", left=left, right=right)))
+    answer = cast("Row", ApiClient(url).get("/api/traces/compare", left=left, right=right))
     if as_json:
         print_json(answer)
         return
@@ -67,7 +60,7 @@ def why_slow(
     as_json: JsonOption = False,
 ) -> None:
     """What the slow traces (or the failed, or those of now) have more often than the others."""
-    path = question(
+    found = ApiClient(url).get(
         "/api/analysis/differences",
         service=service,
         operation=operation,
@@ -79,7 +72,7 @@ def why_slow(
         sample=sample,
         limit=limit,
     )
-    answer = cast("Row", ApiClient(url).get(path))
+    answer = cast("Row", found)
     if as_json:
         print_json(answer)
         return
@@ -119,7 +112,7 @@ def bottlenecks(
     as_json: JsonOption = False,
 ) -> None:
     """The operations in which traces spend most of their time themselves."""
-    path = question(
+    found = ApiClient(url).get(
         "/api/analysis/bottlenecks",
         service=service,
         operation=operation,
@@ -129,7 +122,7 @@ def bottlenecks(
         sample=sample,
         limit=limit,
     )
-    answer = cast("Row", ApiClient(url).get(path))
+    answer = cast("Row", found)
     if as_json:
         print_json(answer)
         return

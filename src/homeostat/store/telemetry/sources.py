@@ -133,6 +133,7 @@ class SegmentSource:
 
 
 def sources_of(view: View) -> list[Source]:
+    """Every part of the view that holds anything."""
     hot: list[Source] = [HotSource(table) for table in view.hot if table.num_rows]
     return [*hot, *map(SegmentSource, view.segments)]
 
