@@ -82,13 +82,14 @@ async def _otlp(file: Path, storage: StorageConfig, signal: str | None) -> Impor
 def _requests(file: Path, given: Signal | None) -> Iterator[tuple[str, Signal, bytes]]:
     """Each request of a file as protobuf, with its place and its signal."""
     with file.open("rb") as content:
-        is_json = content.read(64).lstrip()[:1] == b"{"
+        start = content.read(64).lstrip()
+        if not start:
+            raise BadRequestError(f"{file} holds nothing. Give it an OTLP request, or what an export wrote.")
+        is_json = start[:1] == b"{"
         content.seek(0)
         if not is_json:
             if given is None:
-                raise BadRequestError(
-                    f"{file} is protobuf, or nothing known: say what it holds with --signal."
-                )
+                raise BadRequestError(f"{file} is protobuf, or nothing known: say what it holds with --signal.")
             yield str(file), given, content.read()
             return
         whole = content.read()
@@ -111,9 +112,11 @@ def _of_json(place: str, document: bytes, given: Signal | None) -> tuple[Signal,
         keys = json.loads(document)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"{place} is not JSON: {error}. Write one export request, or one a line.") from error
-    signal = given or next((of_key for key, of_key in _KEYS.items() if key in keys), None)
+    signal = next((of_key for key, of_key in _KEYS.items() if key in keys), None)
     if signal is None:
         raise BadRequestError(f"{place} has none of {', '.join(_KEYS)}: it is no OTLP/JSON request.")
+    if given is not None and given is not signal:
+        raise BadRequestError(f"{place} holds {signal.name}, --signal says {given.name}. Leave --signal out.")
     try:
         return signal, to_protobuf(document, signal)
     except TelemetryRejectedError as error:
