@@ -3,6 +3,7 @@
 import shutil
 
 import anyio
+import httpx2
 import numpy as np
 import pytest
 from api_parts import Setup
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
+from homeostat.api.app import create_api
 from homeostat.api.exposition import Exposition
+from homeostat.api.prometheus_app import prometheus_app
 from homeostat.api.span_metrics import OPERATIONS_MAX, OTHER, span_metrics
 from homeostat.core.config import ScrapeTarget
 from homeostat.core.models import IngestCounters
@@ -126,6 +129,19 @@ async def test_what_came_in_was_sampled_out_and_refused_is_told(setup: Setup) ->
     assert found["homeostat_spans_refused_total"] == {(("reason", "invalid_span"),): 2, (("reason", "malformed"),): 1}
     assert found["homeostat_ingest_refused_total"][(("reason", "invalid_point"),)] == 5
     assert sum(found["traces_span_metrics_calls_total"].values()) == 101
+
+
+async def test_the_port_for_prometheus_shows_the_same_and_nothing_else(setup: Setup) -> None:
+    api = create_api(setup.parts(span_totals=_some_spans))
+    async with api.router.lifespan_context(api):
+        transport = httpx2.ASGITransport(prometheus_app(api.state.context))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8889") as client:
+            answer = await client.get("/metrics")
+            other = await client.get("/api/services")
+            foreign = await client.get("/metrics", headers={"host": "evil.example"})
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert sum(samples_of(answer.text)["traces_span_metrics_calls_total"].values()) == 101
+    assert (other.status_code, foreign.status_code) == (404, 403)
 
 
 async def test_scrapes_of_targets_are_told_and_counted(setup: Setup) -> None:
