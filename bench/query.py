@@ -22,6 +22,7 @@ import duckdb
 
 from bench._history import a_day
 from bench._payload import Again, payload
+from bench.slo import slo_30d
 from homeostat.core.analysis import Split
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import TraceQuery
@@ -189,6 +190,7 @@ async def _measure(spans: int) -> dict[str, float]:
         }
         numbers |= await _of_names_and_populations(store, window)
         numbers |= await _of_rollups(end)
+        numbers["slo_30d_cpu_ms"] = (await slo_30d(end))["slo_30d_cpu_ms"]
         by_id, failures = _duckdb_cpu_ms(segments, known[1], int((end - WINDOW).timestamp() * 1e9))
         numbers["duckdb_trace_by_id_cpu_ms"] = by_id
         numbers["duckdb_search_errors_cpu_ms"] = failures

@@ -54,9 +54,11 @@ class SegmentIndex:
         if not len(self.keys):
             return []
         at = np.minimum(np.searchsorted(self.keys, trace_keys), len(self.keys) - 1)
-        at = np.unique(at[self.keys[at] == trace_keys])
-        ends = np.append(self.first_rows[1:], np.uint32(self.rows))
-        return list(zip(self.first_rows[at].tolist(), ends[at].tolist(), strict=True))
+        here = np.unique(at[self.keys[at] == trace_keys]).tolist()
+        last = len(self.keys) - 1
+        return [
+            (int(self.first_rows[one]), int(self.first_rows[one + 1]) if one < last else self.rows) for one in here
+        ]
 
     def groups_with(self, key: str, value: str) -> list[int]:
         """The row groups that may hold a span with this attribute."""
