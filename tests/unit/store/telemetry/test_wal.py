@@ -183,3 +183,25 @@ def test_used_and_free_bytes_are_those_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x" * 1000)
     assert disk.used_bytes(tmp_path) == 1000
     assert disk.free_bytes(tmp_path) > 0
+
+
+@given(st.binary(max_size=300), st.integers(0, 200), st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_packed_payload_is_the_same_again_and_a_damaged_one_is_none(
+    piece: bytes, times: int, data: st.DataObject
+) -> None:
+    payload = piece * times
+    written = b"".join(encode(7, KIND_TRACES, payload))
+    assert [item for _, item in scan(written)] == [Record(7, KIND_TRACES, payload)]
+    if len(payload) > 4_096:
+        assert len(written) < len(payload) * 3 // 4 + HEADER_BYTES
+    place = data.draw(st.integers(0, len(written) - 1))
+    damaged = bytearray(written)
+    damaged[place] ^= data.draw(st.integers(1, 255))
+    assert not [item for _, item in scan(bytes(damaged)) if isinstance(item, Record)]
+
+
+def test_a_payload_that_says_it_was_packed_and_was_not_is_damage() -> None:
+    for payload in (b"", b"abc", b"\xff\xff\xff\xff" + b"x" * 50, (10).to_bytes(4, "little") + b"\x00" * 50):
+        written = b"".join(encode(7, KIND_TRACES | 0x80, payload))
+        assert [type(item) for _, item in scan(written)] == [Damage]
