@@ -114,25 +114,16 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             interval=config.detect.interval,
             heartbeat=heartbeat,
         )
-        slos = SloService(
-            config.slo,
-            Sources(observed.red, state, observed.metrics),
-            state,
-            clock=clock,
-            ids=ids,
-            bus=bus,
-            on_alert=correlation.timeline,
-        )
+        slos = _objectives(config, state, observed, correlation, clock, ids, bus)
         await slos.open()
+        scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(keep_in_balance, loop)
         tasks.start_soon(_tell_of_flag_changes, bus, story)
         tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
-        tasks.start_soon(slos.run)
-        tasks.start_soon(correlation.run)
-        scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
-        tasks.start_soon(scraper.run)
+        for part in (slos, correlation, scraper):
+            tasks.start_soon(part.run)
         yield Homeostat(
             config=config,
             clock=clock,
@@ -148,6 +139,19 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             ids=ids,
             scraper=scraper,
         )
+
+
+def _objectives(
+    config: Config,
+    state: StateStore,
+    observed: Pipeline,
+    correlation: Correlation,
+    clock: Clock,
+    ids: Ids,
+    bus: Bus,
+) -> SloService:
+    sources = Sources(observed.red, state, observed.metrics)
+    return SloService(config.slo, sources, state, clock=clock, ids=ids, bus=bus, on_alert=correlation.timeline)
 
 
 async def _tell_of_flag_changes(bus: Bus, story: Story) -> None:

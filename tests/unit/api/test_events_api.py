@@ -8,32 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 from api_parts import NOW, NOW_S, Setup, an_incident
+from event_support import event_parts
 
 from homeostat.api.event_parts import EventParts
 from homeostat.core.models import FlagChange, IncidentStatus
 from homeostat.core.red import Edge
-from homeostat.notify import MaintenanceBook
-from homeostat.observe.correlate import Timeline
-
-
-class Ids:
-    """One after the other."""
-
-    count = 0
-
-    def new(self, prefix: str) -> str:
-        self.count += 1
-        return f"{prefix}-{self.count:03}"
-
-
-def event_parts(setup: Setup) -> EventParts:
-    """The real timeline and maintenance over the test's state store."""
-    ids = Ids()
-    return EventParts(
-        timeline=Timeline(setup.state, setup.bus, setup.clock),
-        maintenance=MaintenanceBook(setup.state, setup.clock, ids),
-        ids=ids,
-    )
 
 
 @asynccontextmanager
