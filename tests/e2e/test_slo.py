@@ -1,6 +1,7 @@
 """Objectives as their user meets them: spans in, budget burnt, alert on the timeline, all of it through a restart."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -131,6 +132,26 @@ def test_a_burning_budget_is_told_and_survives_a_restart(tmp_path: Path) -> None
         until(lambda: all(event["ended_at"] for event in _events(url)))
         assert "made" in homeostat(url, "import", "-", text=text)
         assert json.loads(homeostat(url, "list", "--json"))[0]["id"] == slo_id
+
+
+def test_what_the_rules_ask_prometheus_for_is_what_homeostat_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "homeostat.yaml").write_text(CONFIG)
+    quick = {"kind": "latency", "threshold_ms": 333.0}
+    slo = {"name": "Quick", "service": "shop", "target_percentage": 99, "sli": quick}
+    with up(tmp_path) as ready:
+        url = ready["url"]
+        homeostat(url, "import", "-", text=OPENSLO)
+        assert httpx2.post(f"{url}/api/slos", json=slo).status_code == 201
+        serve(ready["otlp_http"])
+        for one in json.loads(homeostat(url, "list", "--json")):
+            until(lambda slo_id=one["id"]: _counted(url, slo_id))
+        shown = httpx2.get(f"{url}/metrics").text.splitlines()
+        asked = set(re.findall(r"increase\((\w+)\{(.*?)\}\[", homeostat(url, "rules")))
+        assert len(asked) == 4
+        for metric, matchers in asked:
+            wanted = matchers.split(",")
+            found = [line for line in shown if line.startswith(f"{metric}{{") and all(one in line for one in wanted)]
+            assert found, f"{metric}{{{matchers}}} is not shown"
 
 
 def test_a_bad_openslo_file_is_named_before_anything_is_started(tmp_path: Path) -> None:
