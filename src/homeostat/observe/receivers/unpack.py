@@ -27,6 +27,8 @@ Unpack = Callable[[bytes, int], bytes]
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZSTD_WINDOW_LOG_MAX: Final = 23  # 8 MiB: what RFC 8878 asks every decoder to support, and as much memory each
 
+_MEMBERS_MAX: Final = 64  # concatenated files: each leaves a copy of all that follow it
+
 
 class _Inflater(Protocol):
     @property
@@ -74,6 +76,8 @@ def _stream(name: str, make: Callable[[], _Inflater], body: bytes, max_bytes: in
     parts: list[bytes] = []
     left = max_bytes
     while body:
+        if len(parts) == _MEMBERS_MAX:
+            raise _broken(name, f"it has more than {_MEMBERS_MAX} parts")
         inflater = make()
         try:
             parts.append(inflater.decompress(body, left + 1))

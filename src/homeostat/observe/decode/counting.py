@@ -1,0 +1,72 @@
+"""How many rows a request would become, found without parsing it. ``decode.common`` asks it of large requests.
+
+An empty span, metric point or log record is two bytes on the wire and a few hundred as columns; gzip makes a thousand
+of one byte. So sixteen kilobytes could ask for gigabytes, and for minutes of the one thread that takes telemetry in.
+"""
+
+from typing import Final
+
+ROWS_MAX: Final = 300_000
+"""Resources, scopes, spans, metrics, points and log records of one request. Sent by SDKs: 512."""
+
+SCAN_BYTES_MIN: Final = 2 * ROWS_MAX
+"""Fewer bytes can't hold more rows."""
+
+Levels = tuple[frozenset[int], ...]
+"""Field numbers that lead from a request to its rows; at the last one the rows are."""
+
+_RESOURCES: Final = frozenset({1})
+_INNER: Final = frozenset({2})
+TRACE_LEVELS: Final[Levels] = (_RESOURCES, _INNER, _INNER)
+LOG_LEVELS: Final[Levels] = (_RESOURCES, _INNER, _INNER)
+METRIC_LEVELS: Final[Levels] = (_RESOURCES, _INNER, _INNER, frozenset({5, 7, 9, 10, 11}), frozenset({1}))
+
+_FIXED: Final = {1: 8, 5: 4}
+_LENGTH_DELIMITED: Final = 2
+_VARINT: Final = 0
+
+
+def has_too_many_rows(request: bytes, levels: Levels) -> bool:
+    """Whether there are more than ROWS_MAX messages on the levels. What is not protobuf is left to the decoder."""
+    if len(request) <= SCAN_BYTES_MIN:
+        return False
+    try:
+        return _left(request, 0, len(request), levels, ROWS_MAX) < 0
+    except IndexError:
+        return False
+
+
+def _left(data: bytes, at: int, end: int, levels: Levels, left: int) -> int:
+    """What remains of the allowance after one message; negative as soon as there is none."""
+    wanted, below = levels[0], levels[1:]
+    while at < end and left >= 0:
+        tag, at = _varint(data, at)
+        wire = tag & 7
+        if wire == _LENGTH_DELIMITED:
+            size, at = _varint(data, at)
+            if tag >> 3 in wanted:
+                left -= 1
+                if below:
+                    left = _left(data, at, min(at + size, end), below, left)
+            at += size
+        elif wire == _VARINT:
+            _, at = _varint(data, at)
+        elif wire in _FIXED:
+            at += _FIXED[wire]
+        else:
+            return left
+    return left
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number and where it ends. Raises IndexError at the end of the data."""
+    byte = data[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
+    while byte >= 0x80:
+        at += 1
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return value, at + 1
