@@ -1,6 +1,6 @@
 """Questions over many traces, and over the rollups of all: differences, bottlenecks, latency, dependencies."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from anyio import to_thread
@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from homeostat.api.context import Context, Here
 from homeostat.api.errors import NOT_FOUND
 from homeostat.api.figures import MINUTE_S, effective_step_s
-from homeostat.api.trace_search import Milliseconds, TimeRange, TraceFilter
+from homeostat.api.trace_search import EARLIEST, Milliseconds, TimeRange, TraceFilter, within
 from homeostat.core.analysis import Bottlenecks, Dependencies, Dependency, Differences, Latency, Split
 from homeostat.core.errors import BadRequestError, NotFoundError
 from homeostat.core.models import Trace, TraceQuery
@@ -173,16 +173,17 @@ async def _sampled(here: Context, query: TraceQuery, notes: list[str]) -> list[T
 
 
 def _earlier(asked: DifferenceQuestion, query: TraceQuery) -> TraceQuery:
-    until = asked.baseline_end.astimezone(UTC) if asked.baseline_end is not None else query.start
-    since = asked.baseline_start.astimezone(UTC) if asked.baseline_start is not None else _before(until, query)
+    until = within("baseline_end", asked.baseline_end) if asked.baseline_end is not None else query.start
+    since = within("baseline_start", asked.baseline_start) if asked.baseline_start is not None else None
+    since = _before(until, query) if since is None else since
     if since >= until:
         raise BadRequestError("baseline_start lies after baseline_end. Swap them.")
     return query.model_copy(update={"start": since, "end": until})
 
 
 def _before(until: datetime, query: TraceQuery) -> datetime:
-    earliest = datetime(1970, 1, 1, tzinfo=UTC)
-    return max(earliest, until - (query.end - query.start)) if until > earliest else until
+    length = query.end - query.start
+    return until - length if until - EARLIEST > length else EARLIEST
 
 
 def _p95(traces: list[Trace], query: TraceQuery) -> float | None:

@@ -26,8 +26,8 @@ class TimeRange(BaseModel):
 
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
         """Both ends in UTC. Raises BadRequestError for a start after the end, or times that no span can have."""
-        until = _within("end", self.end) if self.end is not None else now
-        since = until - timedelta(minutes=self.minutes) if self.start is None else _within("start", self.start)
+        until = within("end", self.end) if self.end is not None else now
+        since = until - timedelta(minutes=self.minutes) if self.start is None else within("start", self.start)
         if since > until:
             raise BadRequestError(f"start ({since.isoformat()}) lies after end ({until.isoformat()}). Swap them.")
         return max(EARLIEST, since), until
@@ -84,7 +84,8 @@ def no_trace(trace_id: str) -> NotFoundError:
     )
 
 
-def _within(name: str, moment: datetime) -> datetime:
+def within(name: str, moment: datetime) -> datetime:
+    """The moment in UTC. Raises BadRequestError for one at which no span can lie."""
     if not EARLIEST <= moment <= LATEST:
         raise BadRequestError(f"{name} ({moment.isoformat()}) has to lie between 1970 and 2200.")
     return moment.astimezone(UTC)

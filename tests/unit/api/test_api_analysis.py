@@ -105,6 +105,10 @@ async def test_one_time_is_held_against_the_time_before(shop: Setup) -> None:
     assert (answer["affected"]["traces"], answer["baseline"]["traces"]) == (30, 30)
     swapped = "baseline_start=2026-03-01T11:00:00Z&baseline_end=2026-03-01T10:00:00Z"
     assert (await _get(shop, f"/api/analysis/differences?split=time&{swapped}")).status_code == 400
+    far = "baseline_end=9999-01-01T00:00:00Z"
+    assert (await _get(shop, f"/api/analysis/differences?split=time&{far}")).status_code == 400
+    first = "start=1970-01-01T00:00:00Z"
+    assert (await _get(shop, f"/api/analysis/differences?split=time&{first}")).status_code in {200, 400}
 
 
 async def test_a_question_without_any_trace_is_answered_so(shop: Setup) -> None:
