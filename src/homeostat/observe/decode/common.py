@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode.counting import ROWS_MAX, Levels, has_too_many_rows
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.schema import UNKNOWN_SERVICE
 
@@ -49,29 +50,31 @@ DecodeList = Callable[[list[bytes]], Rows]
 """Decodes requests together. Raises TelemetryRejectedError when one of them is malformed."""
 
 
-def decode_groups(requests: Sequence[bytes], schema: pa.Schema, decode_list: DecodeList) -> Decoded:
-    """Decode in groups of a bounded size. A bad request spoils none of the others."""
+def decode_groups(requests: Sequence[bytes], schema: pa.Schema, levels: Levels, decode_list: DecodeList) -> Decoded:
+    """Decode in groups of a bounded size. A bad request spoils none of the others. ``levels`` lead to its rows."""
     tables: list[pa.Table] = []
     outcomes: list[Outcome] = []
     for group in _groups(requests):
         try:
-            table, group_outcomes = _decoded(group, decode_list)
+            table, group_outcomes = _decoded(group, levels, decode_list)
             tables.append(table)
             outcomes += group_outcomes
         except TelemetryRejectedError:
             for request in group:
-                table, outcome = _decode_alone(request, schema, decode_list)
+                table, outcome = _decode_alone(request, schema, levels, decode_list)
                 tables.append(table)
                 outcomes.append(outcome)
     return Decoded(pa.concat_tables(tables) if tables else schema.empty_table(), tuple(outcomes))
 
 
-def _decoded(group: list[bytes], decode_list: DecodeList) -> Rows:
+def _decoded(group: list[bytes], levels: Levels, decode_list: DecodeList) -> Rows:
     """What ``decode_list`` makes of them. Raises TelemetryRejectedError.
 
     ptars panics at a length of 2**64 - 1, and pyo3 makes of it an exception that is no Exception and has no name to
     import: past every handler it would end the thread that takes telemetry in.
     """
+    if any(has_too_many_rows(request, levels) for request in group):
+        raise TelemetryRejectedError(f"More than {ROWS_MAX} spans, points or records. Send smaller batches.")
     try:
         return decode_list(group)
     except BaseException as error:
@@ -92,9 +95,11 @@ def _groups(requests: Sequence[bytes]) -> list[list[bytes]]:
     return groups
 
 
-def _decode_alone(request: bytes, schema: pa.Schema, decode_list: DecodeList) -> tuple[pa.Table, Outcome]:
+def _decode_alone(
+    request: bytes, schema: pa.Schema, levels: Levels, decode_list: DecodeList
+) -> tuple[pa.Table, Outcome]:
     try:
-        table, outcomes = _decoded([request], decode_list)
+        table, outcomes = _decoded([request], levels, decode_list)
     except TelemetryRejectedError as error:
         return schema.empty_table(), Outcome(error=str(error))
     return table, outcomes[0]

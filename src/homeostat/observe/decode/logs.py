@@ -27,6 +27,7 @@ from homeostat.observe.decode.common import (
     resource_columns,
     scope_columns,
 )
+from homeostat.observe.decode.counting import LOG_LEVELS
 from homeostat.observe.decode.flat import handler
 from homeostat.observe.decode.values import attribute_map, value_text
 from homeostat.store.telemetry.arrow import pc
@@ -43,7 +44,7 @@ def decode_logs(requests: Sequence[bytes], *, now_ns: int = 0) -> Decoded:
 
     ``now_ns`` (Unix time) is given to records that say neither when they happened nor when they were observed.
     """
-    return decode_groups(requests, LOG_SCHEMA, partial(_decode_list, now_ns))
+    return decode_groups(requests, LOG_SCHEMA, LOG_LEVELS, partial(_decode_list, now_ns))
 
 
 def logs_decoder(clock: Clock) -> Callable[[Sequence[bytes]], Decoded]:

@@ -25,6 +25,7 @@ from homeostat.observe.decode.common import (
     scope_columns,
     words,
 )
+from homeostat.observe.decode.counting import METRIC_LEVELS
 from homeostat.observe.decode.flat import handler
 from homeostat.observe.decode.labels import Labels
 from homeostat.observe.decode.values import attribute_map
@@ -58,7 +59,7 @@ def decode_metrics(requests: Sequence[bytes], *, now_ns: int = 0) -> Decoded:
 
     ``now_ns`` (Unix time) is given to points that do not say their time.
     """
-    return decode_groups(requests, METRIC_SCHEMA, partial(_decode_list, now_ns))
+    return decode_groups(requests, METRIC_SCHEMA, METRIC_LEVELS, partial(_decode_list, now_ns))
 
 
 def metrics_decoder(clock: Clock) -> Callable[[Sequence[bytes]], Decoded]:

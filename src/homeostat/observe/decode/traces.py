@@ -25,6 +25,7 @@ from homeostat.observe.decode.common import (
     objects,
     words,
 )
+from homeostat.observe.decode.counting import TRACE_LEVELS
 from homeostat.observe.decode.schema import FULL, LEAN
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
@@ -46,7 +47,7 @@ __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know o
 
 def decode(requests: Sequence[bytes]) -> Decoded:
     """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
-    return decode_groups(requests, SPAN_SCHEMA, _decode_list)
+    return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
 
 
 class _Choice:
