@@ -1,13 +1,26 @@
 """A request that would become far more than it looks is found before it does."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from homeostat.observe.decode import counting
+from homeostat.observe.decode import counting, traces
+from homeostat.observe.decode.common import Decoded
 from homeostat.observe.decode.counting import LOG_LEVELS, METRIC_LEVELS, TRACE_LEVELS, Levels, has_too_many_rows
+from homeostat.observe.decode.logs import decode_logs
+from homeostat.observe.decode.metrics import decode_metrics
 from support.spans import S, body
+
+
+def _decode_metrics(requests: list[bytes]) -> Decoded:
+    return decode_metrics(requests, now_ns=1)
+
+
+def _decode_logs(requests: list[bytes]) -> Decoded:
+    return decode_logs(requests, now_ns=1)
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -62,3 +75,13 @@ def test_noise_is_left_to_the_decoder(noise: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counting, "SCAN_BYTES_MIN", 20)
         assert not has_too_many_rows(noise, METRIC_LEVELS)
+
+
+@pytest.mark.parametrize("decoder", [traces.decode, _decode_metrics, _decode_logs])
+def test_a_length_beyond_all_memory_is_a_malformed_request_and_not_the_end(
+    decoder: Callable[[list[bytes]], Decoded],
+) -> None:
+    beyond = b"\x0a" + b"\xff" * 9 + b"\x01"  # 2**64 - 1: ptars panics
+    refused, kept = decoder([beyond, b""]).outcomes
+    assert refused.error is not None
+    assert kept.error is None
