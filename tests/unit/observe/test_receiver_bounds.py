@@ -122,7 +122,7 @@ async def _serving_grpc(room: Room) -> AsyncGenerator[tuple[_Server, grpc.aio.Un
 
 
 async def test_exports_beyond_the_bound_of_grpc_are_told_to_come_back_until_others_have_gone() -> None:
-    async with _serving_grpc(Room(requests_max=3, bytes_max=1024 * KIB)) as (server, export):
+    async with _serving_grpc(Room(requests_max=3, bytes_max=10 * 1024 * KIB)) as (server, export):
         calls = [export(b"x") for _ in range(3)]
         await server.until_taken(3)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -149,7 +149,7 @@ async def test_bytes_beyond_the_bound_of_grpc_are_told_to_come_back_until_others
 
 @pytest.mark.parametrize("mib", [1, 16, 64, 1024])
 def test_messages_that_grpc_reads_at_once_are_bounded(mib: int) -> None:
-    assert otlp_grpc.readers_max(mib << 20) * mib <= max(256, 2 * mib)
+    assert otlp_grpc.readers_max(mib << 20) * mib <= max(128, 2 * mib)
     assert otlp_grpc.readers_max(mib << 20) >= 2
 
 

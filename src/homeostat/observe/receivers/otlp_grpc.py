@@ -40,11 +40,12 @@ _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _SETTINGS: Final = "receivers.host or receivers.otlp_grpc_port"
 _GRACE_S: Final = 2.0
 _CALLS_MAX: Final = 256  # at once; each of the others is refused before its message is read
-_READING_BYTES_MAX: Final = 256 << 20  # of messages being read, were each of the largest
+_READING_BYTES_MAX: Final = 128 << 20  # of messages being read, were each of the largest
 _READERS_MIN: Final = 2
 _READERS_MAX: Final = 64
 _HELD_BYTES_MAX: Final = 128 << 20  # of messages that have been read and are not taken yet
 _LARGEST_AT_ONCE: Final = 4
+_UNREAD_BYTES: Final = 256 << 10  # of each call may come before we read its message
 _TURN_S: Final = 5.0  # how long a call waits for its turn to be read
 _READ_S: Final = 20.0  # how long reading one message may take
 
@@ -68,9 +69,11 @@ class Turns:
     """Who may read now, and how much may be held. One for all services of a receiver."""
 
     def __init__(self, max_request_bytes: int, room: Room | None = None) -> None:
-        bytes_max = max(_HELD_BYTES_MAX, _LARGEST_AT_ONCE * max_request_bytes)
-        self.room = room or Room(requests_max=_CALLS_MAX, bytes_max=bytes_max)
-        self._readers = anyio.CapacityLimiter(readers_max(max_request_bytes))
+        readers = readers_max(max_request_bytes)
+        held_max = max(_HELD_BYTES_MAX, _LARGEST_AT_ONCE * max_request_bytes)
+        self.room = room or Room(requests_max=_CALLS_MAX, bytes_max=held_max + readers * max_request_bytes)
+        self._max_bytes = max_request_bytes
+        self._readers = anyio.CapacityLimiter(readers)
 
     async def read(self, context: grpc.aio.ServicerContext[bytes, bytes], place: Place) -> bytes:
         """The call's message. Raises RefusedError."""
@@ -81,9 +84,11 @@ class Turns:
             message = "Too many requests are being read already. Retry in a moment."
             raise RefusedError(Refusal(503, GRPC_UNAVAILABLE, "overloaded", message, retry_after_s=1)) from error
         try:
+            place.take(self._max_bytes)  # it says its size only with its last byte
             message = await self._message(context)
         finally:
             self._readers.release_on_behalf_of(place)
+        place.give_back()
         place.take(len(message))
         return message
 
@@ -140,6 +145,9 @@ async def serving(
         options=(
             ("grpc.max_receive_message_length", max_request_bytes),
             ("grpc.so_reuseport", 0),  # with it two processes could share the port and split the telemetry
+            ("grpc.http2.bdp_probe", 0),  # it would let the window grow to megabytes of what nobody has asked for
+            ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
+            ("grpc.max_concurrent_streams", _CALLS_MAX),  # of one connection
         ),
     )
     turns = Turns(max_request_bytes, room)
