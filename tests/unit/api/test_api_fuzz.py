@@ -11,6 +11,7 @@ import anyio
 import pytest
 import schemathesis
 from api_parts import NOW_S, HealerTable, Setup, TestClock, a_run, an_incident, an_issue
+from event_support import event_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
@@ -21,9 +22,14 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from test_api_slos import RedMinutesTable
 
 from homeostat.api.app import create_api
+from homeostat.api.parts import ApiParts
 from homeostat.api.server import serving
+from homeostat.core.config import SloConfig
+from homeostat.observe.slo import SloService, Sources
+from homeostat.runtime import SystemIds
 from homeostat.store.state import open_state
 
 EXAMPLES_PER_CALL = 15
@@ -32,6 +38,10 @@ KNOWN = {
     "issue_id": "issue-1",
     "incident_id": "incident-1",
     "run_id": "run-1",
+    "event_id": "incident-1",
+    "window_id": "maintenance-001",
+    "name": "shop",
+    "slo_id": "slo-1",
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }
 CHECKS = [not_a_server_error, response_schema_conformance, content_type_conformance, status_code_conformance]
@@ -49,6 +59,15 @@ async def filled(path: Path) -> AsyncGenerator[Setup, None]:
         yield setup
 
 
+async def whole(setup: Setup) -> ApiParts:
+    """The parts with objectives and events."""
+    sources = Sources(RedMinutesTable(seconds=setup.red.seconds), setup.state)
+    slos = SloService(SloConfig(), sources, setup.state, clock=setup.clock, ids=SystemIds(), bus=setup.bus)
+    await slos.open()
+    await slos.look()
+    return setup.parts(events=event_parts(setup), slos=slos)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
     """A server in a thread of its own, because hypothesis asks from a thread that has no event loop."""
@@ -58,7 +77,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, No
 
     async def serve() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            async with filled(path) as setup, serving(create_api(setup.parts()), listener):
+            async with filled(path) as setup, serving(create_api(await whole(setup)), listener):
                 started.set_result(f"http://127.0.0.1:{listener.getsockname()[1]}")
                 await anyio.to_thread.run_sync(stop.wait)
 
