@@ -8,7 +8,7 @@ from homeostat.api.models import Answer
 from homeostat.core.models import Severity
 from homeostat.core.slo import BurnRate, BurnRule, Sli, SliKind, Slo, SloPoint, SloSource, SloState, SloStatus
 from homeostat.observe.slo import forecast_text
-from homeostat.observe.slo.definitions import indicator_text, metric_word, percentage, ratio
+from homeostat.observe.slo.definitions import built, indicator_text, metric_word, percentage, ratio
 from homeostat.observe.slo.windows import DAY_S, duration_text
 
 NOT_EVALUATED = "It has not been evaluated yet."
@@ -113,7 +113,7 @@ class SloDefinition(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     service: str = Field(min_length=1, max_length=200)
     description: str = Field(default="", max_length=1050)
-    target_percentage: float = Field(gt=0, lt=100)
+    target_percentage: float = Field(ge=1e-6, lt=100)
     window_days: float = Field(default=30, gt=0, le=90)
     sli: Sli
     slice_target: float | None = Field(default=None, gt=0, le=1)
@@ -122,8 +122,8 @@ class SloDefinition(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
 
     def slo(self, slo_id: str, created_at: datetime) -> Slo:
-        """The objective that it means."""
-        return Slo(
+        """The objective that it means. Raises BadRequestError."""
+        return built(
             id=slo_id,
             name=self.name,
             service=self.service,

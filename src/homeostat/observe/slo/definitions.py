@@ -3,7 +3,10 @@
 import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Final
+
+from pydantic import ValidationError
 
 from homeostat.core.errors import BadRequestError
 from homeostat.core.slo import Comparison, Selector, Sli, SliKind, Slo, SloSource
@@ -12,6 +15,8 @@ from homeostat.observe.slo.windows import duration_text
 HEALING_SERVICE: Final = "self-healing-engine"
 WINDOW_DAYS: Final = 30
 WINDOW_DAYS_MAX: Final = 90
+LATENCY_MAX_MS: Final = 3_600_000
+METRIC_LENGTH_MAX: Final = 255
 
 
 def default_slos(created_at: datetime) -> list[Slo]:
@@ -66,7 +71,7 @@ def compatible_slo(
         )
     if not 1 <= window_days <= WINDOW_DAYS_MAX:
         raise BadRequestError(f"window_days is {window_days}: choose 1 to {WINDOW_DAYS_MAX}.")
-    return Slo(
+    return built(
         id=slo_id,
         name=name,
         service=service,
@@ -78,6 +83,18 @@ def compatible_slo(
         threshold=threshold,
         created_at=created_at,
     )
+
+
+def built(**fields: object) -> Slo:
+    """An objective out of its fields. Raises BadRequestError naming each that does not fit."""
+    try:
+        return Slo.model_validate(fields)
+    except ValidationError as error:
+        raise BadRequestError(_told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())
 
 
 def stable_id(text: str) -> str:
@@ -145,13 +162,19 @@ def _named(selector: Selector | None) -> str:
 
 def _sli(service: str, metric: str, threshold: float) -> Sli:
     if metric == "latency":
-        if threshold <= 0:
-            raise BadRequestError(f"threshold is {threshold:g}: a latency in milliseconds is above 0, e.g. 500.")
+        if not 0 < threshold <= LATENCY_MAX_MS:
+            raise BadRequestError(
+                f"threshold is {threshold:g}: a latency in milliseconds is above 0 and at most an hour, e.g. 500."
+            )
         return Sli(kind=SliKind.LATENCY, threshold_ms=threshold)
     if metric == "success_rate" and service == HEALING_SERVICE:
         return Sli(kind=SliKind.HEALING)
     if metric in {"availability", "error_rate", "success_rate"}:
         return Sli(kind=SliKind.AVAILABILITY)
+    if len(metric) > METRIC_LENGTH_MAX or not isfinite(threshold):
+        raise BadRequestError(
+            f"metric {metric[:60]!r}: a name has {METRIC_LENGTH_MAX} characters, a threshold is finite."
+        )
     return Sli(
         kind=SliKind.METRIC_THRESHOLD,
         metric=Selector(metric=metric, service=service),
