@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from homeostat.observe.counters import Counters
 from homeostat.observe.decode.common import Outcome
 from homeostat.observe.decode.logs import decode_logs, logs_decoder
 from homeostat.store.telemetry.log_schema import LOG_SCHEMA
@@ -141,3 +142,11 @@ def test_mutated_requests_never_crash_and_none_is_refused_that_the_official_pars
         except DecodeError:
             continue
         assert accepted, bytes(data)
+
+
+def test_ids_that_were_left_out_are_counted_by_reason() -> None:
+    counters = Counters(HandClock())
+    record = LogRecord(time_unix_nano=1, trace_id=b"short")
+    counters.add(decode_logs([_request(record).SerializeToString()]).outcomes, "logs")
+    assert counters.snapshot(stored=0, services=0).refused == {"log_record_id": 1}
+    assert counters.snapshot(stored=0, services=0).log_records_received == 1
