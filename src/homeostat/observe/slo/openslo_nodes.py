@@ -17,6 +17,7 @@ DOCUMENTS_MAX: Final = 1_000
 TEXT_BYTES_MAX: Final = 1024 * 1024
 
 _UNITS_S: Final = {"m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+_PAIR: Final = re.compile(r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhdw])")
 
 
@@ -29,7 +30,8 @@ class Problems:
 
     def add(self, line: int, key: str, message: str, remedy: str) -> None:
         """One more."""
-        self.found.append(ConfigProblem(self.file, line, key, message, remedy))
+        texts = (_sayable(text) for text in (key, message, remedy))
+        self.found.append(ConfigProblem(self.file, line, *texts))
 
 
 def parse(text: str, problems: Problems) -> list["Node"]:
@@ -39,7 +41,7 @@ def parse(text: str, problems: Problems) -> list["Node"]:
         raise ConfigError(problems.found)
     nodes: list[Node] = []
     try:
-        for place, document in enumerate(YAML(typ="rt").load_all(text.replace("\t", " "))):
+        for place, document in enumerate(YAML(typ="rt").load_all(_paired(text.replace("\t", " ")))):
             if document is None:
                 continue
             if not isinstance(document, CommentedMap):
@@ -98,7 +100,7 @@ class Node:
         value = self._value(name, required=required)
         if value is None:
             return None
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip() or value != _sayable(value):
             self.problem(name, f"{_shown(value)} is not a text", "Write a text, in quotes if it looks like a number")
             return None
         if len(value) > max_length:
@@ -184,7 +186,9 @@ class Node:
             return {}
         found: dict[str, str] = {}
         for key, value in cast("list[tuple[object, object]]", list(inner._mapping.items())):
-            if isinstance(value, CommentedSeq):
+            if _sayable(f"{key}{value}") != f"{key}{value}":
+                inner.problem(str(key), "it holds half a character", "Write it in UTF-8, without escapes")
+            elif isinstance(value, CommentedSeq):
                 found[str(key)] = ",".join(map(str, cast("list[object]", value)))
             elif isinstance(value, str | int | float):
                 found[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
@@ -197,6 +201,20 @@ class Node:
         if value is None and required:
             self.problem(name, "it is missing", "Add it")
         return value
+
+
+def _paired(text: str) -> str:
+    """JSON escapes a character beyond 16 bits as two halves, which YAML would take for two characters."""
+    return _PAIR.sub(lambda pair: f"{pair[1]}{chr(_joined(pair[2], pair[3]))}", text)
+
+
+def _joined(high: str, low: str) -> int:
+    return 0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00
+
+
+def _sayable(text: str) -> str:
+    """Without halves of characters, which no answer can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _first_line(mapping: CommentedMap) -> int:

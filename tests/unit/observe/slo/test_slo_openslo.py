@@ -1,11 +1,13 @@
 """OpenSLO in and out: what is exported reads back the same, and what is wrong is named with its line and remedy."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from slo_parts import NOW, an_slo
 
 from homeostat.core.errors import ConfigError
@@ -243,6 +245,16 @@ def test_a_damaged_text_is_read_or_refused_and_never_breaks(at: int, length: int
     else:
         told = None
     assert told != []
+
+
+def test_json_with_escaped_characters_is_read_and_half_of_one_is_refused() -> None:
+    document = YAML(typ="safe").load(RATIO)
+    document["metadata"]["displayName"] = "Shop \N{ROCKET} works"
+    assert "\\ud83d" in json.dumps(document)
+    assert read_openslo(json.dumps(document), "slo.json", NOW)[0].name == "Shop \N{ROCKET} works"
+    document["metadata"]["displayName"] = "Shop \ud83d"
+    for told in problems(json.dumps(document)):
+        told.encode()
 
 
 def test_files_and_directories_are_read_and_doubles_named(tmp_path: Path) -> None:
