@@ -61,6 +61,7 @@ class Correlation:
             ids=ids,
             tracing=config.alerting.tracing,
             anomalies=config.alerting.anomalies,
+            metrics=observed.metrics,
         )
         await correlator.open()
         await maintenance.open()

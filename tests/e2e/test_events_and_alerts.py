@@ -138,6 +138,19 @@ def _send(url: str, version: str, failing: int) -> None:
     provider.shutdown()
 
 
+async def test_a_submitted_error_rate_above_the_limit_is_an_alert(tmp_path: Path) -> None:
+    async with homeostat(a_config(tmp_path)) as (_, client):
+        body = {"name": "error_rate", "value": 7.5, "labels": {"service": "shop"}}
+        await client.post("/api/observability/metric", json=body)
+        (event,) = await until(lambda: _events_found(client))
+        assert (event["title"], event["severity"]) == ("Elevated Error Rate", "critical")
+        assert (event["affected_services"], event["related_metrics"]) == (["shop"], ["error_rate"])
+
+
+async def _events_found(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    return (await client.get("/api/observability/correlate")).json()["events"]
+
+
 @needs_alertmanager
 async def test_a_release_that_fails_is_found_blamed_and_told_to_the_alertmanager(tmp_path: Path) -> None:
     async with real_alertmanager(tmp_path) as there:

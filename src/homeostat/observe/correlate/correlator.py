@@ -11,10 +11,11 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from homeostat.core.config import AnomalyConfig, TracingAlertsConfig
-from homeostat.core.errors import HomeostatError
+from homeostat.core.errors import BadRequestError, HomeostatError
 from homeostat.core.events import Event, EventType
+from homeostat.core.metrics import MetricAggregation, MetricQuery
 from homeostat.core.models import TraceQuery
-from homeostat.core.ports import Clock, Ids, RedReader, SettingStore, TelemetryStore
+from homeostat.core.ports import Clock, Ids, MetricStore, RedReader, SettingStore, TelemetryStore
 from homeostat.core.red import RedPoint, RedReach
 from homeostat.observe.correlate.conditions import (
     ANOMALY,
@@ -23,6 +24,7 @@ from homeostat.observe.correlate.conditions import (
     TRACING,
     Condition,
     elevated_errors,
+    elevated_metric,
     has_slow,
     silence,
     slow_traces,
@@ -39,6 +41,9 @@ LATE_S: Final = 3
 """Spans arrive up to this late: a younger second is not looked at yet."""
 
 TRACES_READ: Final = 50
+ERROR_RATE: Final = "error_rate"
+"""The metric of the correlation rule, in percent."""
+
 RELEASES_SETTING: Final = "correlate.releases"
 REMEMBER_EVERY_S: Final = 300.0
 
@@ -66,6 +71,7 @@ class Correlator:
         ids: Ids,
         tracing: TracingAlertsConfig,
         anomalies: AnomalyConfig,
+        metrics: MetricStore | None = None,
     ) -> None:
         self._timeline = timeline
         self._red = red
@@ -76,6 +82,7 @@ class Correlator:
         self._ids = ids
         self._tracing = tracing
         self._anomalies = anomalies
+        self._metrics = metrics
         self._listening_s = clock.now().timestamp()
         self._steps: dict[int, Mapping[str, RedPoint]] = {}
         self._remembered_at = clock.monotonic()
@@ -200,13 +207,31 @@ class Correlator:
             points = self._steps[start_s] = {point.service: point for point in read if point.requests}
         return points
 
+    async def _measured(self, now: datetime) -> list[Condition]:
+        """By a metric that somebody sends."""
+        if self._metrics is None:
+            return []
+        window = self._anomalies.window
+        query = MetricQuery(
+            name=ERROR_RATE,
+            start=now - window,
+            end=now + timedelta(seconds=1),
+            step_s=max(1, int(window.total_seconds())),
+            aggregation=MetricAggregation.LAST,
+        )
+        try:
+            series = await self._metrics.series(query)
+        except BadRequestError:  # a histogram of that name: it has no last value
+            return []
+        return elevated_metric(series, self._anomalies, (now - window).timestamp())
+
     async def _anomalies_now(self, now: datetime) -> list[Condition]:
         if not self._anomalies.enabled:
             return []
         end_s = int(now.timestamp()) - LATE_S
         start_s = end_s - max(1, int(self._anomalies.window.total_seconds()))
         points = await anyio.to_thread.run_sync(self._red.window, start_s, end_s)
-        found = elevated_errors(points, self._anomalies)
+        found = elevated_errors(points, self._anomalies) + await self._measured(now)
         if any(has_slow(point, self._anomalies.slow_trace_ms) for point in points):
             query = TraceQuery(
                 start=datetime.fromtimestamp(start_s, UTC) - timedelta(milliseconds=self._anomalies.slow_trace_ms),
