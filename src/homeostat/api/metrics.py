@@ -19,7 +19,7 @@ from homeostat.observe.slo import SloService
 
 router = APIRouter()
 
-NOT_OF_SPANS = frozenset({"invalid_point", "invalid_log_record"})
+NOT_OF_SPANS = frozenset({"invalid_point", "invalid_log_record", "log_record_id", "prometheus_histogram", "scrape"})
 """Reasons that are about single metric points and log records."""
 
 REMEDIATION_BOUNDS_S = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)

@@ -109,7 +109,7 @@ def test_an_id_of_the_wrong_length_is_left_out_and_counted_and_the_record_is_kep
 ) -> None:
     built = _request(LogRecord(time_unix_nano=1, trace_id=trace_id, span_id=span_id), LogRecord(time_unix_nano=2))
     decoded = decode_logs([built.SerializeToString()])
-    assert decoded.outcomes == (Outcome(accepted=2, mended=1),)
+    assert decoded.outcomes == (Outcome(accepted=2, reasons=(("log_record_id", 1),)),)
     assert decoded.table["trace_id"].to_pylist() == [trace_id if len(trace_id) == 16 else None, None]
     assert decoded.table["span_id"].to_pylist() == [span_id if len(span_id) == 8 else None, None]
 
@@ -148,5 +148,5 @@ def test_ids_that_were_left_out_are_counted_by_reason() -> None:
     counters = Counters(HandClock())
     record = LogRecord(time_unix_nano=1, trace_id=b"short")
     counters.add(decode_logs([_request(record).SerializeToString()]).outcomes, "logs")
-    assert counters.snapshot(stored=0, services=0).refused == {"log_record_id": 1}
-    assert counters.snapshot(stored=0, services=0).log_records_received == 1
+    assert counters.snapshot(stored=0, sampled_out=0, services=0).refused == {"log_record_id": 1}
+    assert counters.snapshot(stored=0, sampled_out=0, services=0).log_records_received == 1

@@ -27,7 +27,6 @@ class Outcome:
     accepted: int = 0  # spans, metric points or log records
     rejected: int = 0  # of the same
     error: str | None = None  # the whole request is refused
-    mended: int = 0  # of the accepted: kept without an id that has the wrong length
     reasons: tuple[tuple[str, int], ...] = ()  # why spans were rejected or cut, and how many
 
 

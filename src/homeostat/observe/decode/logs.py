@@ -79,7 +79,11 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
     table = pa.Table.from_arrays([columns[name] for name in LOG_SCHEMA.names], schema=LOG_SCHEMA)
     accepted = np.bincount(request_of, minlength=len(requests))
     mended = np.bincount(request_of[trace_mended | span_mended], minlength=len(requests))
-    return table, [Outcome(int(a), mended=int(m)) for a, m in zip(accepted, mended, strict=True)]
+    return table, [_outcome(int(a), int(m)) for a, m in zip(accepted, mended, strict=True)]
+
+
+def _outcome(accepted: int, mended: int) -> Outcome:
+    return Outcome(accepted, reasons=(("log_record_id", mended),) if mended else ())
 
 
 def _id(ids: pa.BinaryArray, width: int) -> tuple[Mask, pa.FixedSizeBinaryArray]:
