@@ -56,7 +56,7 @@ class Layout:
     dictionary_columns: tuple[str, ...]  # Parquet's names of what is worth a dictionary
     footer: Callable[[pa.Table], dict[bytes, bytes]] | None = None  # what a file says of its rows as a whole
     left_out_if_empty: tuple[str, ...] = ()  # lists that cost their share of a row although they are mostly empty
-    defaults: Mapping[str, object] = field(default_factory=dict)  # of columns that older segments have not
+    defaults: Mapping[str, object] = field(default_factory=dict)  # of what older segments, or others' files, have not
 
     @property
     def words(self) -> list[str]:
@@ -182,6 +182,10 @@ def _filled(table: pa.Table, missing: Sequence[str], layout: Layout) -> pa.Table
         wanted = layout.schema.field(name).type
         if name in layout.defaults:
             values = _constant(layout.defaults[name], wanted, table.num_rows)
+        elif wanted == ATTRIBUTES:
+            nothing = pa.array([], pa.string())
+            offsets = pa.array(np.zeros(table.num_rows + 1, dtype=np.int32))
+            values = pa.MapArray.from_arrays(offsets, nothing, nothing)
         elif pa.types.is_list(wanted):
             offsets = pa.array(np.zeros(table.num_rows + 1, dtype=np.int32))
             values = pa.ListArray.from_arrays(offsets, pa.array([], type=wanted.value_type), type=wanted)
@@ -194,7 +198,23 @@ def _filled(table: pa.Table, missing: Sequence[str], layout: Layout) -> pa.Table
 def filled(table: pa.Table, layout: Layout) -> pa.Table:
     """A table of somebody else's file with all of the layout's columns, in its order and types."""
     missing = [name for name in layout.schema.names if name not in table.column_names]
-    return conform(_filled(table, missing, layout), layout.schema).select(layout.schema.names)
+    whole = conform(_filled(table, missing, layout), layout.schema).select(layout.schema.names)
+    for at, entry in enumerate(whole.schema):
+        if whole.column(at).null_count:
+            values = _without_nulls(column(whole, entry.name), layout.defaults.get(entry.name))
+            whole = whole.set_column(at, entry, values)
+    return whole
+
+
+def _without_nulls(values: pa.Array, default: object) -> pa.Array:
+    """Sorting and searching know texts, lists and maps that are empty; other nulls stay where there is no default."""
+    if values.type == WORD:
+        return pc.dictionary_encode(pc.fill_null(pc.cast(values, pa.string()), default or ""))
+    if values.type == ATTRIBUTES:
+        return pa.MapArray.from_arrays(values.offsets, values.keys, values.items)
+    if pa.types.is_list(values.type):
+        return pa.ListArray.from_arrays(values.offsets, values.values, type=values.type)
+    return values if default is None else pc.fill_null(values, pa.scalar(default, values.type))
 
 
 def _constant(value: object, wanted: pa.DataType, rows: int) -> pa.Array:

@@ -99,6 +99,10 @@ LOG_LAYOUT: Final = Layout(
         "severity",
         "attributes.key_value.key",
     ),
+    defaults={
+        **dict.fromkeys(("resource", "scope_attributes"), "{}"),
+        **dict.fromkeys(("observed_ns", "flags", "severity", "dropped_attributes"), 0),
+    },
 )
 
 

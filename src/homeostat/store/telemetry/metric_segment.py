@@ -126,6 +126,11 @@ METRIC_LAYOUT: Final = Layout(
         *("type", "temporality", "flags", "start_ns", "bounds.list.element", "scale"),
     ),
     left_out_if_empty=("bounds", "bucket_counts", "positive_counts", "negative_counts", "quantiles", "exemplars"),
+    defaults={
+        **dict.fromkeys(("resource", "scope_attributes", "labels"), "{}"),
+        **dict.fromkeys(("temporality", "start_ns", "flags"), 0),
+        "monotonic": False,
+    },
 )
 
 

@@ -86,7 +86,13 @@ SPAN_LAYOUT: Final = Layout(
     ),
     footer=footer_of,
     left_out_if_empty=("events", "links"),  # twelve Parquet columns
-    defaults={"sampling_probability": 1.0, "sampling_reason": ""},
+    defaults={
+        "sampling_probability": 1.0,
+        **dict.fromkeys(("sampling_reason", "status_message", "trace_state"), ""),
+        **dict.fromkeys(("resource", "scope_attributes"), "{}"),
+        **dict.fromkeys(("flags", "kind", "status_code"), 0),
+        **dict.fromkeys(("dropped_attributes", "dropped_events", "dropped_links"), 0),
+    },
 )
 
 
@@ -126,7 +132,5 @@ class Segment(SegmentFile):
             return pa.schema([SPAN_SCHEMA.field(name) for name in columns]).empty_table()
         table = self.read(columns, groups)
         base = {group: number * GROUP_ROWS for number, group in enumerate(groups)}
-        rows = [
-            base[row // GROUP_ROWS] + row % GROUP_ROWS for start, stop in runs for row in range(start, stop)
-        ]
+        rows = [base[row // GROUP_ROWS] + row % GROUP_ROWS for start, stop in runs for row in range(start, stop)]
         return table.take(pa.array(rows, type=pa.int64()))

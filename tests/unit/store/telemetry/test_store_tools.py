@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from google.protobuf.json_format import MessageToJson
@@ -128,6 +129,39 @@ def test_an_export_comes_back_as_it_was(data: Path, tmp_path: Path, lane: str) -
     assert texts[0] == texts[1]
     assert all(json.loads(line)["service"] == "shop" for line in texts[0])
     assert json.loads(_run("check", "--path", again, "--json"))[0]["findings"] == []
+
+
+def test_parquet_of_another_tool_needs_only_what_is_essential(tmp_path: Path) -> None:
+    columns = {"name": ["m", "m"], "type": [0, 0], "time_ns": [10**18, 10**18 + 1], "service": ["shop", "shop"]}
+    table = pa.table(columns | {"value": [1.0, 2.0], "unit": [None, "s"], "theirs": ["x", "y"]})
+    pq.write_table(table, tmp_path / "theirs.parquet")
+    answer = json.loads(_run("import", tmp_path / "theirs.parquet", "--path", tmp_path / "data", "--json"))
+    assert (answer[0]["signal"], answer[0]["rows"]) == ("metrics", 2)
+    assert json.loads(_run("check", "--path", tmp_path / "data", "--json"))[1]["findings"] == []
+    logs = {"time_ns": [10**18], "body": ["hello"], "service": ["shop"], "attributes": [None]}
+    spans = {"trace_id": [bytes(15) + b"1"], "span_id": [b"12345678"], "start_ns": [10**18], "duration_ns": [5]}
+    for signal, content in (("logs", logs), ("traces", spans | {"service": ["shop"], "name": ["GET /"]})):
+        of_ids = {"trace_id": pa.binary(16), "span_id": pa.binary(8), "attributes": pa.map_(pa.string(), pa.string())}
+        arrays = [pa.array(values, of_ids.get(name)) for name, values in content.items()]
+        pq.write_table(pa.table(arrays, names=list(content)), tmp_path / "other.parquet")
+        (row,) = json.loads(_run("import", tmp_path / "other.parquet", "--path", tmp_path / "data", "--json"))
+        assert (row["signal"], row["rows"]) == (signal, 1)
+        _run(
+            "export",
+            signal,
+            tmp_path / "out",
+            "--path",
+            tmp_path / "data",
+            "--from",
+            "2001-09-08",
+            "--to",
+            "2001-09-10",
+        )
+        exported = json.loads((tmp_path / "out").read_text())
+        assert (exported["service"], exported["resource"], exported["attributes"]) == ("shop", {}, {})
+    pq.write_table(table.set_column(2, "time_ns", [[None, 1]]), tmp_path / "holes.parquet")
+    with pytest.raises(BadRequestError, match="without time_ns"):
+        _run("import", tmp_path / "holes.parquet", "--path", tmp_path / "data")
 
 
 def test_logs_can_be_a_table_and_only_of_the_time_that_is_asked(data: Path, tmp_path: Path) -> None:
