@@ -5,7 +5,7 @@ counts in the second in which it ended.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from homeostat.core.ports import Clock
 from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
 from homeostat.core.totals import SpanTotals
-from homeostat.observe.red_buckets import Buckets, Keys, Sums, Timed, add_up
+from homeostat.observe.red_buckets import MINUTE_S, Buckets, Keys, Sums, Timed, add_up
 from homeostat.observe.red_delta import BUCKET_BITS, Delta, SealedDelta
 from homeostat.observe.span_totals import Totals
 from homeostat.observe.topology import Topology, edge_key
@@ -57,8 +57,13 @@ ALL_MINUTES: Final = 1 << 33  # later than any second: all of it is by the minut
 _COLUMNS: Final = 6  # requests, errors, duration, downstream requests, errors, duration; durations in ms
 
 
-MinuteRow = tuple[int, Sums, npt.NDArray[np.int64]]
-"""First second, the six sums, bucket counts."""
+@dataclass(frozen=True, slots=True)
+class MinuteRows:
+    """Minutes of one series, one row each."""
+
+    start_s: Keys
+    sums: Sums  # (minutes, 6)
+    histogram: npt.NDArray[np.int64]  # (minutes, HISTOGRAM_BUCKETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,43 +346,35 @@ class Red:
 
     def series(self, service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
         """Points of one service, one per step; a step without spans has ``requests == 0``."""
-        steps = range(start_s, end_s, step_s)
         with self._lock:
-            number = self._names.service_number(service)
-            owner = np.array(self._names.service_of_pair, dtype=np.int64)
+            wanted = self._pairs_of(service, None)
             counts = list(self._counts.between(start_s, end_s))
             histograms = list(self._histograms.between(start_s, end_s))
-        empty = {
-            at: RedPoint(service=service, operation=None, start_s=at, end_s=min(at + step_s, end_s)) for at in steps
+        points = {
+            at: RedPoint(service=service, operation=None, start_s=at, end_s=min(at + step_s, end_s))
+            for at in range(start_s, end_s, step_s)
         }
-        if number is None or not counts:
-            return list(empty.values())
-        found = _steps(owner == number, counts, histograms, start_s, step_s)
-        for at, (sums, histogram) in found.items():
-            empty[at] = point(service, None, (at, min(at + step_s, end_s)), sums, histogram)
-        return list(empty.values())
+        times, sums, dense = _stepped(wanted, counts, histograms, start_s, step_s)
+        for row, at in enumerate(times.tolist()):
+            points[at] = point(service, None, (at, min(at + step_s, end_s)), sums[row], dense[row])
+        return list(points.values())
 
-    def minutes(self, service: str, operation: str | None, start_s: int, end_s: int) -> Iterator[MinuteRow]:
+    def minutes(self, service: str, operation: str | None, start_s: int, end_s: int) -> MinuteRows:
         """The minutes that begin in ``[start_s, end_s)`` in which it had spans, oldest first."""
         with self._lock:
-            number = self._names.service_number(service)
-            owner = np.array(self._names.service_of_pair, dtype=np.int64)
+            wanted = self._pairs_of(service, operation)
             counts = list(self._counts.by_minute(start_s, end_s))
-            histograms = {minute: (keys, sums) for minute, keys, sums in self._histograms.by_minute(start_s, end_s)}
-            wanted = owner == (-1 if number is None else number)
-            if operation is not None:
-                wanted &= np.array([name == operation for name in self._names.operations], dtype=np.bool_)
-        for minute, keys, sums in counts:
-            mine = wanted[keys]
-            if not mine.any():
-                continue
-            histogram = np.zeros(HISTOGRAM_BUCKETS, dtype=np.int64)
-            if minute in histograms:
-                bucket_keys, bucket_sums = histograms[minute]
-                of_mine = wanted[bucket_keys >> BUCKET_BITS]
-                buckets = bucket_keys[of_mine] & _BUCKET_MASK
-                np.add.at(histogram, buckets, bucket_sums[of_mine, 0].astype(np.int64))
-            yield minute, sums[mine].sum(axis=0), histogram
+            histograms = list(self._histograms.by_minute(start_s, end_s))
+        return MinuteRows(*_stepped(wanted, counts, histograms, start_s - start_s % MINUTE_S, MINUTE_S))
+
+    def _pairs_of(self, service: str, operation: str | None) -> Keys:
+        """The pairs of this service (and operation)."""
+        number = self._names.service_number(service)
+        owner = np.array(self._names.service_of_pair, dtype=np.int64)
+        wanted = owner == (-1 if number is None else number)
+        if operation is not None:
+            wanted &= np.array([name == operation for name in self._names.operations], dtype=np.bool_)
+        return np.flatnonzero(wanted).astype(np.int64)
 
     def edges(self, start_s: int, end_s: int) -> list[Edge]:
         """Who called whom over ``[start_s, end_s)``."""
@@ -494,26 +491,41 @@ def _points(
     return sorted(points, key=lambda point: (point.service, point.operation or ""))
 
 
-def _steps(
-    of_service: npt.NDArray[np.bool_],
-    counts: list[tuple[int, Keys, Sums]],
-    histograms: list[tuple[int, Keys, Sums]],
+def _stepped(
+    pairs: Keys,
+    counts: Sequence[tuple[int, Keys, Sums]],
+    histograms: Sequence[tuple[int, Keys, Sums]],
     start_s: int,
     step_s: int,
-) -> dict[int, tuple[Sums, npt.NDArray[np.int64]]]:
-    """Sums and histogram of one service for each step that has any row of it, by the step's first second."""
-    found: dict[int, tuple[Sums, npt.NDArray[np.int64]]] = {}
+) -> tuple[Keys, Sums, npt.NDArray[np.int64]]:
+    """First second, sums and histogram of each step in which the pairs have any row, oldest first."""
+    _, steps, sums = _rows_of(counts, pairs, pairs + 1, _COLUMNS)
+    present, place = np.unique((steps - start_s) // step_s, return_inverse=True)
+    added = [np.bincount(place, weights=values, minlength=len(present)) for values in sums.T]
+    keys, steps, times = _rows_of(histograms, pairs << BUCKET_BITS, (pairs + 1) << BUCKET_BITS, 1)
+    cells = np.searchsorted(present, (steps - start_s) // step_s) * HISTOGRAM_BUCKETS + (keys & _BUCKET_MASK)
+    dense = np.bincount(cells, weights=times[:, 0], minlength=len(present) * HISTOGRAM_BUCKETS)
+    by_row: Sums = np.stack(added, axis=1).astype(np.float64)
+    return present * step_s + start_s, by_row, dense.astype(np.int64).reshape(-1, HISTOGRAM_BUCKETS)
 
-    def cell(second: int) -> tuple[Sums, npt.NDArray[np.int64]]:
-        at = start_s + (second - start_s) // step_s * step_s
-        return found.setdefault(at, (np.zeros(_COLUMNS), np.zeros(HISTOGRAM_BUCKETS, dtype=np.int64)))
 
-    for second, keys, sums in counts:
-        mine = of_service[keys]
-        if mine.any():
-            cell(second)[0][:] += sums[mine].sum(axis=0)
-    for second, keys, sums in histograms:
-        mine = of_service[keys >> BUCKET_BITS]
-        if mine.any():
-            np.add.at(cell(second)[1], keys[mine] & _BUCKET_MASK, sums[mine, 0].astype(np.int64))
-    return found
+def _rows_of(
+    parts: Sequence[tuple[int, Keys, Sums]], begins: Keys, ends: Keys, columns: int
+) -> tuple[Keys, Keys, Sums]:
+    """Keys, seconds and sums of the rows whose keys lie in one of the ranges. Within a part keys are sorted."""
+    found: list[tuple[Keys, Sums]] = []
+    seconds: list[int] = []
+    for second, keys, sums in parts:
+        first = np.searchsorted(keys, begins)
+        counts = np.searchsorted(keys, ends) - first
+        before = np.cumsum(counts)
+        if not len(before) or not before[-1]:
+            continue
+        rows = np.arange(before[-1]) + np.repeat(first - before + counts, counts)
+        found.append((keys[rows], sums[rows]))
+        seconds.append(second)
+    if not found:
+        none = np.zeros(0, dtype=np.int64)
+        return none, none, np.zeros((0, columns))
+    times = np.repeat(np.array(seconds, dtype=np.int64), [len(keys) for keys, _ in found])
+    return np.concatenate([keys for keys, _ in found]), times, np.concatenate([sums for _, sums in found])

@@ -28,6 +28,7 @@ from homeostat.observe.red_delta import SealedDelta
 from homeostat.observe.rollup_reading import (
     MINUTE_COLUMNS,
     STEP_COLUMNS,
+    add,
     edges_of,
     minutes_of,
     points_of,
@@ -212,7 +213,8 @@ class Rollups:
             older = self._rows(SERVICES, start_s, min(end_s, bound_s), (service, ""), STEP_COLUMNS)
             found = {one.start_s: one for one in newer}
             for one in steps_of(older, service, start_s, end_s, step_s):
-                found[one.start_s] = together([one], [found[one.start_s]], (one.start_s, one.end_s))[0]
+                recent = found[one.start_s]
+                found[one.start_s] = add(recent, one, (one.start_s, one.end_s)) if recent.histogram else one
             return list(found.values())
 
         return self._ask(answer)
@@ -226,7 +228,7 @@ class Rollups:
             older: list[pa.Table] = []
             if start_s < bound_s:
                 older = self._rows(kind, start_s, min(end_s, bound_s), series, MINUTE_COLUMNS)
-            newer = list(self._red.minutes(service, operation, max(start_s, bound_s), end_s))
+            newer = self._red.minutes(service, operation, max(start_s, bound_s), end_s)
             return minutes_of(older, newer, service, operation, (start_s, end_s))
 
         return self._ask(answer)

@@ -202,17 +202,24 @@ def sums_of(table: pa.Table, names: Sequence[str]) -> Sums:
 
 def histogram_of(table: pa.Table) -> tuple[Numbers, Numbers, Numbers]:
     """``(row, bucket, count)`` of every bucket that is not empty, in the order of the rows."""
+    lengths, numbers, values = raw_histogram_of(table)
+    return np.repeat(np.arange(len(lengths)), lengths), numbers.astype(np.int64), values.astype(np.int64)
+
+
+def raw_histogram_of(
+    table: pa.Table,
+) -> tuple[Numbers, npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """How many buckets each row has that are not empty; the numbers and counts of all. Nothing is copied."""
     buckets, counts = column(table, "buckets"), column(table, "bucket_counts")
     offsets = np.frombuffer(buckets.buffers()[1], dtype=np.int32)[buckets.offset : buckets.offset + len(buckets) + 1]
     first = int(np.frombuffer(counts.buffers()[1], dtype=np.int32)[counts.offset]) if len(counts) else 0
     total = int(offsets[-1] - offsets[0]) if len(buckets) else 0
     if not total:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none, none
+        none = np.zeros(0, dtype=np.int32)
+        return np.zeros(len(buckets), dtype=np.int64), none.astype(np.uint8), none
     numbers = np.frombuffer(buckets.buffers()[2], dtype=np.uint8, count=total, offset=int(offsets[0]))
-    values = np.frombuffer(counts.buffers()[2], dtype="<u4", count=total, offset=first)
-    rows = np.repeat(np.arange(len(buckets)), np.diff(offsets))
-    return rows, numbers.astype(np.int64), values.astype(np.int64)
+    values = np.frombuffer(counts.buffers()[2], dtype="<i4", count=total, offset=first)
+    return np.diff(offsets).astype(np.int64), numbers, values
 
 
 def minutes_end(table: pa.Table) -> int:
