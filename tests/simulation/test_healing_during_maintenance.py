@@ -12,9 +12,9 @@ from homeostat.sim.world import Simulation, run
 from support.clinic import SERVICE, Clinic, Patient, Remedy, a_config
 
 
-def _clinic(sim: Simulation, cure: Remedy, resource: str, lasts_s: float) -> Clinic:
-    """A clinic whose healer knows of a window that covers one resource from now on."""
-    start = sim.clock.now()
+def _clinic(sim: Simulation, cure: Remedy, resource: str, lasts_s: float, begins_s: float = 0.0) -> Clinic:
+    """A clinic whose healer knows of a window that covers one resource."""
+    start = sim.clock.now() + timedelta(seconds=begins_s)
     window = MaintenanceWindow(
         id="m1",
         start=start,
@@ -109,5 +109,22 @@ def test_a_crashed_process_in_maintenance_is_left_alone() -> None:
             await clinic.fall_ill(type_=IssueType.PROCESS_CRASH, resource="process:payment")
             await anyio.sleep(50)
             assert clinic.runs == []
+
+    run(main)
+
+
+def test_what_healing_has_changed_is_not_put_back_during_maintenance() -> None:
+    async def main(sim: Simulation) -> None:
+        cure = Remedy(Patient(sim))
+        clinic = _clinic(sim, cure, SERVICE, 60, begins_s=10)
+        async with clinic.open():
+            incident = await clinic.fall_ill()
+            await anyio.sleep(8)
+            assert clinic.runs[-1].status is RunStatus.VERIFIED
+            await clinic.get_well(incident)
+            await anyio.sleep(50)
+            assert not cure.on
+            await anyio.sleep(15)
+            assert cure.on
 
     run(main)

@@ -96,6 +96,7 @@ class Healer:
             clock=clock,
             locks=locks,
             config=config.heal.recovery,
+            maintenance=maintenance,
         )
         self._cases: dict[str, Case] = {}
         self._tasks: anyio.abc.TaskGroup | None = None

@@ -1,7 +1,8 @@
 """What may be done without asking, by whom, and how often. Asked by ``treatment`` before each act.
 
 The order: the first matching rule gives the mode (else the default); a high risk is never taken without a person;
-during maintenance nothing is done or asked for, only shown; then the breaker and the limits, both counted from the journal, so that a restart does not reset them.
+during maintenance nothing is done or asked for, only shown; then the breaker and the limits, both counted from the
+journal, so that a restart does not reset them.
 """
 
 from collections.abc import Callable, Sequence

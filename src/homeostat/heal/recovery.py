@@ -15,8 +15,10 @@ from homeostat.core.config import RecoveryConfig
 from homeostat.core.errors import ActionError, StoreError
 from homeostat.core.models import TERMINAL_RUN_STATUSES, Incident, IncidentStatus, Model, Run, RunStatus, TimelineKind
 from homeostat.core.ports import Action, Clock, StateStore
+from homeostat.core.resources import service as service_id
 from homeostat.heal.approvals import Record
 from homeostat.heal.locks import ResourceLocks
+from homeostat.heal.policy import Maintenance
 from homeostat.heal.story import RunStory
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,9 @@ class Recovery:
         clock: Clock,
         locks: ResourceLocks,
         config: RecoveryConfig,
+        maintenance: Maintenance | None = None,
     ) -> None:
+        self._maintenance = maintenance or (lambda _resource, _now: None)
         self._store = store
         self._actions = actions
         self._record = record
@@ -156,9 +160,12 @@ class Recovery:
                 await self._story.of_run(TimelineKind.ESCALATED, item.run, title, detail=str(error) or repr(error))
 
     async def _obstacle(self, run: Run) -> bool:
-        """Is all well? Not while an open incident is about the same resource or the same services."""
+        """Is all well? Not while an open incident is about the same resource or the same services, or maintenance."""
         healed = await self._store.incident(run.incident_id)
         services = set(healed.affected_services) if healed else set[str]()
+        now, touched = self._clock.now(), (run.step.resource, *map(service_id, services))
+        if any(self._maintenance(resource, now) for resource in touched):
+            return True
         for incident in await self._store.incidents(open_only=True, limit=1000):
             if services & set(incident.affected_services):
                 return True
