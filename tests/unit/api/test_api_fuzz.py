@@ -97,9 +97,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, No
 
 
 def checks_of(path: str) -> list[Check]:
-    """YAML may be several documents, which the schema check does not know."""
+    """YAML may be several documents, and its errors are JSON: the description tool knows neither."""
     if path.endswith(("/slos/export", "/slos/rules")):
-        return [check for check in CHECKS if check is not response_schema_conformance]
+        return [not_a_server_error, status_code_conformance]
     return CHECKS
 
 
