@@ -76,13 +76,13 @@ async def import_openslo(request: Request, here: Here, dry_run: bool = False) ->
     )
 
 
-@router.get("/export", response_class=PlainTextResponse, responses=_TEXT | NOT_FOUND)
+@router.get("/export", responses=_TEXT | NOT_FOUND)
 async def export_openslo(here: Here, id: SloId = None, service: str | None = None) -> PlainTextResponse:
     """Objectives as OpenSLO v1 YAML."""
     return PlainTextResponse(openslo_yaml(_chosen(_slos(here), id, service)), media_type=YAML)
 
 
-@router.get("/rules", response_class=PlainTextResponse, responses=_TEXT | NOT_FOUND)
+@router.get("/rules", responses=_TEXT | NOT_FOUND)
 async def rules(here: Here, id: SloId = None, service: str | None = None) -> PlainTextResponse:
     """Prometheus recording and alerting rules for a Prometheus that scrapes Homeostat."""
     return PlainTextResponse(prometheus_rules(_chosen(_slos(here), id, service)), media_type=YAML)
