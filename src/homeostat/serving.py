@@ -116,7 +116,7 @@ async def serving(
         ws="none" if message_bytes_max is None else "websockets-sansio",
         lifespan="off" if message_bytes_max is None else "on",
         log_config=None,
-        log_level="critical" if message_bytes_max is None else "warning",  # whatever strangers send is not our log
+        log_level="error",  # below it, strangers write our log: every connection, every request that is none
         access_log=False,
         server_header=False,
         date_header=message_bytes_max is not None,

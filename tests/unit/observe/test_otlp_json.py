@@ -59,3 +59,14 @@ def test_each_signal_names_what_was_rejected_in_its_own_field(signal: Signal, fi
     assert getattr(response.partial_success, field) == 2
     assert response.partial_success.error_message.startswith("2 of 5 ")
     assert signal.response_to(Receipt(3, 0)) == signal.response()
+
+
+@pytest.mark.parametrize("body", [b'{"resourceSpans":["\\ud800"]}', b'{"resourceSpans":[{"\\ud800":1}]}'])
+def test_a_lone_surrogate_in_the_place_of_a_name_is_refused(body: bytes) -> None:
+    with pytest.raises(TelemetryRejectedError):
+        to_protobuf(body)
+
+
+def test_a_body_of_nothing_but_objects_is_refused_before_it_is_read() -> None:
+    with pytest.raises(TelemetryRejectedError, match="smaller batches"):
+        to_protobuf(b'{"resourceSpans":[' + b"{}," * 700_000 + b"{}]}")

@@ -77,6 +77,10 @@ def test_noise_is_left_to_the_decoder(noise: bytes) -> None:
         assert not has_too_many_rows(noise, METRIC_LEVELS)
 
 
+def test_an_endless_number_is_left_to_the_decoder() -> None:
+    assert not has_too_many_rows(b"\xff" * (4 << 20), TRACE_LEVELS)
+
+
 @pytest.mark.parametrize("decoder", [traces.decode, _decode_metrics, _decode_logs])
 def test_a_length_beyond_all_memory_is_a_malformed_request_and_not_the_end(
     decoder: Callable[[list[bytes]], Decoded],

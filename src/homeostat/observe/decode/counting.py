@@ -59,14 +59,15 @@ def _left(data: bytes, at: int, end: int, levels: Levels, left: int) -> int:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number and where it ends. Raises IndexError at the end of the data."""
+    """A number and where it ends. Raises IndexError at the end of the data, and for more than ten bytes."""
     byte = data[at]
     if byte < 0x80:
         return byte, at + 1
-    value, shift = byte & 0x7F, 7
-    while byte >= 0x80:
+    value = byte & 0x7F
+    for shift in range(7, 70, 7):
         at += 1
         byte = data[at]
         value |= (byte & 0x7F) << shift
-        shift += 7
-    return value, at + 1
+        if byte < 0x80:
+            return value, at + 1
+    raise IndexError

@@ -41,6 +41,8 @@ def to_protobuf(body: bytes, signal: Signal = TRACES) -> bytes:
         request = json_format.ParseDict(document, signal.request(), ignore_unknown_fields=True)
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise TelemetryRejectedError(f"The body is not OTLP/JSON: {error}") from error
+    except SystemError as error:  # what upb makes of a lone surrogate in the place of a name
+        raise TelemetryRejectedError("The body is not OTLP/JSON: a name in it is not Unicode.") from error
     return request.SerializeToString()
 
 
