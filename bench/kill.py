@@ -1,8 +1,10 @@
 """Kills Homeostat with SIGKILL at random moments under load, and counts what was lost, repeated or forgotten.
 
 While it is killed and started again, a sender posts traces and remembers which were acknowledged, and services of the
-demo world are killed for Homeostat to restart. At the end every acknowledged span has to be there exactly once, and
-every killed service has to have been restarted exactly once. Run: ``script/bench kill --kills 50 --json``.
+demo world are killed for Homeostat to restart. At the end every acknowledged span has to be there exactly once, every
+one has to be counted in the persisted rates, and every killed service has to have been restarted exactly once. With
+``--sampled`` most traces are let go: then those that are there have to be there as a whole.
+Run: ``script/bench kill --kills 50 --json``.
 """
 
 import argparse
@@ -16,13 +18,16 @@ import threading
 import time
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import anyio
 import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.models import TERMINAL_RUN_STATUSES, Run
+from homeostat.observe import pipeline
 from homeostat.runtime import SystemClock
 from homeostat.world.config import GeneratorConfig
 from homeostat.world.launch import start_world
@@ -36,6 +41,7 @@ from homeostat.world.rehearsal.stage import (
 )
 
 SPANS_PER_TRACE = 20
+SERVICE = "kill-bench"
 SEND_PAUSE_S = 0.02
 KILL_AFTER_S = (0.05, 4.0)  # after it was ready
 FAULT_EVERY_S = 5.0
@@ -51,6 +57,7 @@ class Sender(threading.Thread):
         self._chance = random.Random(seed)
         self.acknowledged: list[str] = []
         self.refused = 0
+        self.sent = 0
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -58,6 +65,7 @@ class Sender(threading.Thread):
         with httpx2.Client(timeout=5.0, trust_env=False) as client:
             while not self.stopping.wait(SEND_PAUSE_S):
                 trace_id = self._chance.randbytes(16)
+                self.sent += 1
                 try:
                     response = client.post(
                         self._url, content=_trace(trace_id), headers={"content-type": "application/x-protobuf"}
@@ -74,7 +82,7 @@ def _trace(trace_id: bytes) -> bytes:
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     name = resource_spans.resource.attributes.add()
-    name.key, name.value.string_value = "service.name", "kill-bench"
+    name.key, name.value.string_value = "service.name", SERVICE
     spans = resource_spans.scope_spans.add().spans
     now = time.time_ns()
     for number in range(1, SPANS_PER_TRACE + 1):
@@ -131,7 +139,7 @@ class Faults:
         return self._client.get("/world").raise_for_status().json()["services"]
 
 
-async def _measure(folder: Path, kills: int, seed: int) -> dict[str, float | int]:
+async def _measure(folder: Path, kills: int, seed: int, *, sampled: bool) -> dict[str, float | int]:
     folder.mkdir(parents=True, exist_ok=True)
     clock, chance = SystemClock(), random.Random(seed)
     world_port, log_path = free_port(), folder / "homeostat.log"
@@ -144,7 +152,8 @@ async def _measure(folder: Path, kills: int, seed: int) -> dict[str, float | int
         otlp_grpc_port=free_port(),
     )
     config_path, ready_path = folder / "homeostat.yaml", folder / "data" / READY_FILE
-    config_path.write_text(homeostat_config(options, world_port), encoding="utf-8")
+    settings = json.loads(homeostat_config(options, world_port)) | {"sampling": {"enabled": sampled}}
+    config_path.write_text(json.dumps(settings), encoding="utf-8")
     restart_seconds: list[float] = []
     with log_path.open("ab") as log:
 
@@ -185,11 +194,26 @@ async def _measure(folder: Path, kills: int, seed: int) -> dict[str, float | int
             sender.stopping.set()
             sender.join()
             await _settle(faults)
-            return _count(url, sender, faults, restart_seconds, kills)
+            result = _count(url, sender, faults, restart_seconds, kills, sampled=sampled)
         finally:
             await world.stop()
             process.send_signal(signal.SIGTERM)
             process.wait()
+    return result | await _rates(folder / "data", sender)
+
+
+async def _rates(data: Path, sender: Sender) -> dict[str, float | int]:
+    """What the persisted rates say of the bench's spans: at least what was acknowledged, at most what was sent."""
+    storage = StorageConfig(path=data)
+    async with pipeline.running(ReceiverConfig.only(), storage, SystemClock()) as path:
+        now_s = int(time.time())
+        points = {point.service: point for point in path.red.window(now_s - 24 * 3600, now_s + 60)}
+    counted = points[SERVICE].requests if SERVICE in points else 0
+    return {
+        "requests_counted": counted,
+        "requests_uncounted": max(0, len(sender.acknowledged) * SPANS_PER_TRACE - counted),
+        "requests_overcounted": max(0, counted - sender.sent * SPANS_PER_TRACE),
+    }
 
 
 async def _settle(faults: Faults) -> None:
@@ -201,14 +225,16 @@ async def _settle(faults: Faults) -> None:
 
 
 def _count(
-    url: str, sender: Sender, faults: Faults, restart_seconds: list[float], kills: int
+    url: str, sender: Sender, faults: Faults, restart_seconds: list[float], kills: int, *, sampled: bool
 ) -> dict[str, float | int]:
-    lost = repeated = 0
+    lost = repeated = kept = 0
     with httpx2.Client(base_url=url, timeout=30.0, trust_env=False) as client:
         for trace_id in sender.acknowledged:
             answer = client.get(f"/api/traces/{trace_id}")
             spans = Counter(span["span_id"] for span in answer.json()["spans"]) if answer.is_success else Counter()
-            lost += SPANS_PER_TRACE - len(spans)
+            kept += bool(spans)
+            if spans or not sampled:
+                lost += SPANS_PER_TRACE - len(spans)
             repeated += sum(spans.values()) - len(spans)
         runs = [Run.model_validate(row) for row in client.get("/api/runs", params={"limit": 1000}).json()]
     restarts = faults.restarts()
@@ -216,6 +242,7 @@ def _count(
     return {
         "kills": kills,
         "spans_acknowledged": len(sender.acknowledged) * SPANS_PER_TRACE,
+        "traces_kept": kept,
         "spans_lost": lost,
         "spans_repeated": repeated,
         "services_killed": faults.killed.total(),
@@ -235,19 +262,23 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep data and logs in this directory")
+    parser.add_argument("--sampled", action="store_true", help="with tail sampling as it is by default")
     parser.add_argument("--json", action="store_true", help="one flat JSON object")
     arguments = parser.parse_args()
     temporary = tempfile.TemporaryDirectory(prefix="homeostat-kill-", ignore_cleanup_errors=True)
     with nullcontext(arguments.keep) if arguments.keep else temporary as folder:
-        result = anyio.run(_measure, Path(folder), arguments.kills, arguments.seed)
+        measure = partial(_measure, Path(folder), arguments.kills, arguments.seed, sampled=arguments.sampled)
+        result = anyio.run(measure)
     if arguments.json:
         print(json.dumps(result))
     else:
         for name, value in result.items():
             print(f"{name:>20}  {value}")
-    sys.exit(
-        int(any(result[key] for key in ("spans_lost", "spans_repeated", "effects_repeated", "effects_forgotten")))
+    wrong = (
+        *("spans_lost", "spans_repeated", "requests_uncounted", "requests_overcounted"),
+        *("effects_repeated", "effects_forgotten"),
     )
+    sys.exit(int(any(result[key] for key in wrong)))
 
 
 if __name__ == "__main__":

@@ -177,7 +177,8 @@ def _places(path: Path) -> _Places:
 def _read(path: Path, schema: pa.Schema, columns: Sequence[str], groups: Sequence[int] | None) -> pa.Table:
     words = [name for name in columns if schema.field(name).type == WORD]
     try:
-        with pq.ParquetFile(path, metadata=_metadata(path), memory_map=True, read_dictionary=words) as file:
+        with pa.memory_map(str(path)) as source:  # given the path, pyarrow would look for its file system first
+            file = pq.ParquetFile(source, metadata=_metadata(path), read_dictionary=words, pre_buffer=False)
             wanted = range(file.num_row_groups) if groups is None else groups
             table = file.read_row_groups(list(wanted), columns=list(columns), use_threads=False)
     except FileNotFoundError:
