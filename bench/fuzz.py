@@ -100,7 +100,7 @@ class Attack:
         self._receiver, self._target, self._keep = receiver, target, keep
         self._chance = random.Random(f"{receiver.name} {seed}")
         self.found: Counter[str] = Counter(payloads=0, taken=0, crashes=0, hangs=0, bad_answers=0)
-        self.good_ms_max = 0.0
+        self.good_ms_max = self.bad_ms_max = 0.0
 
     def run(self, until: float) -> None:
         """Batches until the time is up, or the process is gone."""
@@ -122,6 +122,7 @@ class Attack:
         seeds = [self._receiver.good(self._chance.randbytes(16)) for _ in range(3)]
         for _ in range(BATCH):
             payload, packed = self._receiver.bad(self._chance, seeds)
+            began = time.monotonic()
             try:
                 self.found["taken"] += sender.send(payload, packed=packed)
             except HangError:
@@ -130,6 +131,10 @@ class Attack:
                 print(f"{self._receiver.name}: {error}", file=sys.stderr)
                 self._note("bad_answers", payload)
             self.found["payloads"] += 1
+            took_ms = 1000 * (time.monotonic() - began)
+            if took_ms > self.bad_ms_max:
+                self.bad_ms_max = took_ms
+                (self._keep / f"{self._receiver.name}-slowest").write_bytes(payload)
             if time.monotonic() > until or not self._target.lives:
                 return
 
@@ -183,6 +188,7 @@ def _attack(receivers: list[Receiver], seconds: float, seed: int, keep: Path) ->
     for receiver, attack in zip(receivers, attacks, strict=True):
         result |= {f"{receiver.name}_{what}": count for what, count in attack.found.items()}
         result[f"{receiver.name}_good_ms_max"] = round(attack.good_ms_max, 1)
+        result[f"{receiver.name}_bad_ms_max"] = round(attack.bad_ms_max, 1)
         result[f"{receiver.name}_peak_rss_mb"] = round(target.peak_rss_mb, 1)
     result["unclean_stops"] = not stopped
     result["tracebacks"] = log.count("Traceback")
