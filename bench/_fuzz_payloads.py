@@ -16,6 +16,9 @@ from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
+from bench._fuzz_mutations import field
+from homeostat.observe.receivers.prometheus_proto import SERIES_1, SERIES_2
+
 RECORDED: Final = Path(__file__).parent.parent / "tests" / "unit" / "observe" / "receivers" / "recorded"
 RECORDED_TRACE: Final = bytes.fromhex("0102030405060708090a0b0c0d0e0f10")
 
@@ -241,3 +244,46 @@ def zipkin_json(trace_id: bytes) -> bytes:
 def zipkin_proto(trace_id: bytes) -> bytes:
     """What OpenTelemetry's exporter sent."""
     return (RECORDED / "zipkin-proto.http").read_bytes().replace(RECORDED_TRACE, trace_id)
+
+
+def _fields(number: int, *messages: bytes) -> bytes:
+    return b"".join(field(number, message) for message in messages)
+
+
+def remote_write(trace_id: bytes) -> bytes:
+    """Version 1: a counter with an exemplar, and a native histogram."""
+    now = time.time_ns() // 10**6
+    counter = SERIES_1()
+    for name, value in (("__name__", "requests_total"), ("job", "fuzz"), ("instance", "a:80")):
+        counter.labels.add(name=name, value=value)
+    counter.samples.add(value=7, timestamp=now)
+    counter.exemplars.add(value=1, timestamp=now).labels.add(name="trace_id", value=trace_id.hex())
+    histogram = SERIES_1()
+    histogram.labels.add(name="__name__", value="seconds")
+    native = histogram.histograms.add(count_int=3, sum=1.5, schema=3, zero_count_int=1, timestamp=now)
+    native.positive_spans.add(offset=1, length=2)
+    native.positive_deltas.extend([1, 0])
+    return _fields(1, counter.SerializeToString(), histogram.SerializeToString())
+
+
+def remote_write_2(trace_id: bytes) -> bytes:
+    """Version 2: texts are numbers of symbols."""
+    now = time.time_ns() // 10**6
+    symbols = ["", "__name__", "requests_total", "job", "fuzz", "trace_id", trace_id.hex()]
+    series = SERIES_2()
+    series.labels_refs.extend([1, 2, 3, 4])
+    series.samples.add(value=7, timestamp=now)
+    series.exemplars.add(value=1, timestamp=now).labels_refs.extend([5, 6])
+    return _fields(4, *(symbol.encode() for symbol in symbols)) + _fields(5, series.SerializeToString())
+
+
+def exposition(trace_id: bytes) -> bytes:
+    """OpenMetrics, with everything there is."""
+    return (
+        b"# HELP a a text\n# TYPE a counter\n"
+        b'a_total{l="v",m="\\"\\n"} 1.0 # {trace_id="' + trace_id.hex().encode() + b'"} 1.0\n'
+        b"# TYPE g gauge\n# UNIT g seconds\ng 1e-3\n"
+        b'# TYPE h histogram\nh_bucket{le="0.1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 1.5\nh_count 2\n'
+        b'# TYPE s summary\ns{quantile="0.5"} NaN\ns_sum 1\ns_count 1\n'
+        b"# EOF\n"
+    )

@@ -2,15 +2,18 @@
 
 import gzip
 import http.client
+import http.server
 import os
 import random
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import cramjam
 import grpc
 
 from bench import _fuzz_mutations as mutations
@@ -111,6 +114,85 @@ class UdpSender:
         self._socket.close()
 
 
+class SnappySender(HttpSender):
+    """Remote-write: everything is packed with Snappy; ``packed``: it is already, more or less."""
+
+    def send(self, payload: bytes, *, packed: bool = False) -> bool:
+        return super().send(payload if packed else snappy(payload))
+
+
+def snappy(payload: bytes) -> bytes:
+    """One Snappy block."""
+    return bytes(cramjam.snappy.compress_raw(payload))
+
+
+class _Shown(http.server.ThreadingHTTPServer):
+    """What the target scrapes."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__((HOST, 0), _Show)
+        self.changed = threading.Condition()
+        self.scrapes = 0
+        self.body = payloads.exposition(b"")
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The scraper hung up in the middle of a bomb."""
+
+
+class _Show(http.server.BaseHTTPRequestHandler):
+    server: _Shown
+
+    def do_GET(self) -> None:
+        with self.server.changed:
+            body = self.server.body
+            self.server.scrapes += 1
+            self.server.changed.notify_all()
+        self.send_response(200)
+        kind = "application/openmetrics-text; version=1.0.0" if body.endswith(b"# EOF\n") else "text/plain"
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+SHOWN: Final[dict[int, _Shown]] = {}
+"""By port."""
+
+
+def show() -> int:
+    """Start showing something to scrape; gives the port."""
+    server = _Shown()
+    port = int(server.server_address[1])
+    SHOWN[port] = server
+    return port
+
+
+class ScrapeSender:
+    """Shows a payload until it has been fetched, and the scraper has come again after it."""
+
+    def __init__(self, port: int) -> None:
+        self._server = SHOWN[port]
+
+    def send(self, payload: bytes, *, packed: bool = False) -> bool:
+        server = self._server
+        with server.changed:
+            server.body = payload
+            seen = server.scrapes + 1  # the one that is on its way may bring the former body
+            if not server.changed.wait_for(lambda: server.scrapes > seen, ANSWER_S):
+                raise HangError
+        return True
+
+    def close(self) -> None:
+        self._server.body = payloads.exposition(b"")
+
+
 @dataclass(frozen=True)
 class Receiver:
     """One receiver, as the fuzzer sees it."""
@@ -123,6 +205,7 @@ class Receiver:
     pack: Callable[[bytes], bytes] | None = gzip.compress  # None: the transport packs, or nobody does
     bomb_bytes: int = _REQUEST_BYTES_MAX
     is_datagram: bool = False
+    is_polite: bool = False  # its port is ours
 
     @property
     def mutate(self) -> Mutate:
@@ -227,6 +310,27 @@ RECEIVERS: Final = (
         pack=None,
         bomb_bytes=_DATAGRAM_BYTES_MAX,
         is_datagram=True,
+    ),
+    Receiver(
+        "prometheus_write",
+        "otlp_http",
+        "protobuf",
+        payloads.remote_write,
+        lambda port: SnappySender(port, "/api/v1/write", _PROTOBUF, {"Content-Encoding": "snappy"}),
+        pack=snappy,
+    ),
+    Receiver(
+        "prometheus_write_2",
+        "otlp_http",
+        "protobuf",
+        payloads.remote_write_2,
+        lambda port: SnappySender(
+            port, "/api/v1/write", f"{_PROTOBUF};proto=io.prometheus.write.v2.Request", {"Content-Encoding": "snappy"}
+        ),
+        pack=snappy,
+    ),
+    Receiver(
+        "prometheus_scrape", "prometheus_scrape", "text", payloads.exposition, ScrapeSender, pack=None, is_polite=True
     ),
     Receiver("zipkin_json", "zipkin", "json", payloads.zipkin_json, _http("/api/v2/spans", _JSON)),
     Receiver("zipkin_proto", "zipkin", "protobuf", payloads.zipkin_proto, _http("/api/v2/spans", _PROTOBUF)),

@@ -20,7 +20,7 @@ from typing import IO, Final
 
 import psutil
 
-from bench._fuzz_senders import RECEIVERS, BadAnswerError, HangError, Receiver, Sender, rudeness
+from bench._fuzz_senders import RECEIVERS, BadAnswerError, HangError, Receiver, Sender, rudeness, show
 
 BATCH: Final = 100
 RUDE_EVERY: Final = 20  # batches
@@ -40,15 +40,16 @@ class Target:
     def __init__(self, folder: Path) -> None:
         self._log: IO[bytes] = (folder / "log").open("wb")
         self.log_path = folder / "log"
+        shown = show()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench._fuzz_target", str(folder / "data")],
+            [sys.executable, "-m", "bench._fuzz_target", str(folder / "data"), str(shown)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
         )
         assert self._process.stdout is not None
-        self.ports: dict[str, int] = json.loads(self._process.stdout.readline())
+        self.ports: dict[str, int] = json.loads(self._process.stdout.readline()) | {"prometheus_scrape": shown}
         self._asking = threading.Lock()
         self.peak_rss_mb = 0.0
         self._watching = True
@@ -108,7 +109,7 @@ class Attack:
         while time.monotonic() < until and not self.found["crashes"]:
             sender = self._receiver.connect(self._target.ports[self._receiver.port])
             try:
-                if batch % RUDE_EVERY == 0 and not self._receiver.is_datagram:
+                if batch % RUDE_EVERY == 0 and not (self._receiver.is_datagram or self._receiver.is_polite):
                     with rudeness(self._chance, self._target.ports[self._receiver.port], RUDE_CONNECTIONS):
                         self._batch(sender, until)
                 else:
