@@ -3,7 +3,9 @@
 import hashlib
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -43,6 +45,7 @@ class Batch:
         duration_ms: float,
         error: str = "",
         span: str | None = None,
+        attributes: Mapping[str, str] = MappingProxyType({"shop.cart": "c-17"}),
     ) -> None:
         """One span; ids are made from the names. ``span`` is its own name where the default is not unique."""
         end_ns = start_ns + int(duration_ms * 1e6)
@@ -55,7 +58,7 @@ class Batch:
                 kind=Span.SPAN_KIND_SERVER,
                 start_time_unix_nano=start_ns,
                 end_time_unix_nano=end_ns,
-                attributes=[_text("http.request.method", "POST"), _text("shop.cart", "c-17")],
+                attributes=[_text("http.request.method", "POST"), *(_text(*pair) for pair in attributes.items())],
                 events=[Span.Event(time_unix_nano=end_ns, name="exception")] if error else [],
                 status=Status(code=Status.STATUS_CODE_ERROR, message=error) if error else Status(),
             )
@@ -137,6 +140,45 @@ class Shop:
                 error=error,
             )
         return batch
+
+
+SLOW_EVERY = 8
+"""Every so manieth purchase of a market meets the shard that is slow."""
+
+
+def market(name: str, purchases: int, *, from_ns: int, every_ms: float) -> Batch:
+    """Purchases in a larger shop, one after the other. Those that meet shard 7 are slow, in the database's own time.
+
+    Every 20th is declined by the bank, and has no call to the mail service then.
+    """
+    batch = Batch()
+    for number in range(purchases):
+        trace, start = f"{name} {number}", from_ns + int(number * every_ms * 1e6)
+        shard = "7" if number % SLOW_EVERY == 0 else str(number % SLOW_EVERY % 3)
+        query_ms = 400.0 + number % 60 if shard == "7" else 6.0 + number % 9
+        error = "declined by the bank" if number % 20 == 19 else ""
+        at = {"shop.shard": shard, "shop.region": ("eu", "us")[number % 2]}
+        calls: list[tuple[str, str, str | None, float, float, str]] = [
+            ("gateway", "POST /buy", None, 0, query_ms + 60, error),
+            ("catalog", "GET /items", "gateway", 2, 8, ""),
+            ("checkout", "POST /checkout", "gateway", 12, query_ms + 44, error),
+            ("payment", "charge card", "checkout", 14, query_ms + 18, error),
+            ("database", "SELECT accounts", "payment", 16, query_ms, ""),
+            ("bank", "POST /charges", "payment", 17 + query_ms, 12, error),
+            *([] if error else [("mail", "send receipt", "checkout", 36 + query_ms, 10.0, "")]),
+        ]
+        for service, operation, parent, after_ms, duration_ms, failure in calls:
+            batch.add(
+                service,
+                operation,
+                trace=trace,
+                parent=None if parent is None else trace + parent,
+                start_ns=start + int(after_ms * 1e6),
+                duration_ms=duration_ms,
+                error=failure,
+                attributes=at,
+            )
+    return batch
 
 
 def big_trace(name: str, spans: int) -> tuple[str, Batch]:
