@@ -167,6 +167,8 @@ def _restore(
     began_s = int(clock.now().timestamp())
     red.begin_delta()
     keeper.restore(store.catalogue.attachment_dir, attachments)
+    if not attachments and store.catalogue.state.checkpoint:
+        presence.forget()  # there was a checkpoint, and nothing is left of what it counted
     if attachments or presence.past:
         restore(red, store.catalogue.attachment_dir, attachments, began_s)
         intake.replay()

@@ -64,6 +64,10 @@ class Presence:
         """The stretches before this start, oldest first."""
         return self._past
 
+    def forget(self) -> None:
+        """What was counted before is lost: that somebody was there means nothing."""
+        self._past = ()
+
     def begin(self, at_s: int, alive_until_s: int | None = None) -> None:
         """Present from this second on. ``alive_until_s``: the last time before was at least so long."""
         if self._past and alive_until_s is not None:
