@@ -25,7 +25,7 @@ from bench._fuzz_senders import RECEIVERS, BadAnswerError, HangError, Receiver, 
 BATCH: Final = 100
 RUDE_EVERY: Final = 20  # batches
 RUDE_CONNECTIONS: Final = 30
-GOOD_S: Final = 30.0
+GOOD_S: Final = 60.0
 """A good payload is taken within this time, 503 and sending again included. More is a hang."""
 
 RSS_MB_MAX: Final = 2048

@@ -14,6 +14,9 @@ from homeostat.observe.receivers.protobuf import Field, Fields, message_class, p
 SPANS_MAX: Final = 200_000
 """In one request. In memory each is some hundred bytes, on the wire it may be two."""
 
+BATCHES_MAX: Final = 64
+"""In one request. There is one; protobuf allows it to come in pieces."""
+
 SPAN_BYTES_MAX: Final = 1 << 20
 """A span, or a process, that is larger is refused with its request."""
 
@@ -62,7 +65,10 @@ Parsed = Any
 def batches_of(request: bytes) -> list[Batch]:
     """The batches of a PostSpansRequest. Raises TelemetryRejectedError."""
     try:
-        return [_batch(bytes(part)) for number, part in submessages(request) if number == _BATCH]
+        batches = [part for number, part in submessages(request) if number == _BATCH]
+        if len(batches) > BATCHES_MAX:
+            raise TelemetryRejectedError(f"More than {BATCHES_MAX} batches in a request that has one.")
+        return [_batch(bytes(part)) for part in batches]
     except (DecodeError, UnicodeDecodeError) as error:
         raise TelemetryRejectedError(f"The body is not a jaeger.api_v2.PostSpansRequest: {error}") from error
 
@@ -70,7 +76,9 @@ def batches_of(request: bytes) -> list[Batch]:
 def _batch(batch: bytes) -> Batch:
     process: Process | None = None
     spans: list[Span] = []
-    for number, part in submessages(batch):
+    for count, (number, part) in enumerate(submessages(batch)):
+        if count > SPANS_MAX:
+            raise TelemetryRejectedError(f"More than {SPANS_MAX} spans. Send smaller batches.")
         if len(part) > SPAN_BYTES_MAX:
             raise TelemetryRejectedError(
                 f"A span or process of more than {SPAN_BYTES_MAX >> 20} MiB. Send less in one."
@@ -79,8 +87,6 @@ def _batch(batch: bytes) -> Batch:
             spans.append(_span(_SPAN.FromString(bytes(part))))
         elif number == _PROCESSES:
             process = _process(_PROCESS.FromString(bytes(part)))
-        if len(spans) > SPANS_MAX:
-            raise TelemetryRejectedError(f"More than {SPANS_MAX} spans. Send smaller batches.")
     return Batch(process, spans)
 
 

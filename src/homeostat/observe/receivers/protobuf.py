@@ -17,6 +17,9 @@ Field = descriptor_pb2.FieldDescriptorProto
 Fields = Sequence[tuple[str, int, int | str]]
 """Name, number, and a scalar type or the name of a message, with * where it is repeated."""
 
+FIELDS_MAX: Final = 400_000
+"""Of one message: spans or series of a request, each some tens of bytes. An empty one is two."""
+
 _BYTES_WIRE: Final = 2  # length-delimited
 _WIDTHS: Final = {1: 8, 5: 4}
 _VARINT_WIRE: Final = 0
@@ -53,10 +56,13 @@ def submessages(data: bytes) -> Iterator[tuple[int, memoryview]]:
     Raises TelemetryRejectedError. So a large request is parsed piece by piece: a byte of protobuf can make a hundred
     bytes of objects.
     """
-    view, at = memoryview(data), 0
+    view, at, count = memoryview(data), 0, 0
     while at < len(data):
         tag, at = _varint(data, at)
-        wire = tag & 7
+        wire, count = tag & 7, count + 1
+        if not tag >> 3 or count > FIELDS_MAX:
+            what = f"More than {FIELDS_MAX} fields. Send smaller batches." if tag >> 3 else "Field 0 is not protobuf."
+            raise TelemetryRejectedError(what)
         if wire == _BYTES_WIRE:
             size, at = _varint(data, at)
             if at + size > len(data):

@@ -6,6 +6,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.receivers import jaeger_proto
 from homeostat.observe.receivers.jaeger_model import Batch, Log, Process, Reference, Span, Tag, Value
 from homeostat.observe.receivers.jaeger_proto import batches_of
 from homeostat.observe.receivers.jaeger_translate import to_otlp
@@ -161,9 +162,11 @@ def _field(number: int, body: bytes) -> bytes:
     return bytes(head) + bytes([size]) + body
 
 
-def test_what_is_too_much_is_refused_before_it_fills_the_memory() -> None:
-    with pytest.raises(TelemetryRejectedError, match="More than 200000 spans"):
-        batches_of(_field(1, b"\x0a\x00" * 200_001))
+def test_what_is_too_much_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaeger_proto, "SPANS_MAX", 1000)
+    for nothing in (b"\x0a\x00", b"\x12\x00", b"\x1a\x00"):
+        with pytest.raises(TelemetryRejectedError, match="More than 1000 spans"):
+            batches_of(_field(1, nothing * 1002))
     with pytest.raises(TelemetryRejectedError, match="more than 1 MiB"):
         batches_of(_field(1, _field(1, b"\x42\x00" * (1 << 20))))
 
