@@ -21,6 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from homeostat.core.config import Config
 from homeostat.core.errors import ConfigError, ConfigProblem
 from homeostat.core.settings import duration_text
+from homeostat.regex import regex_problem
 
 Location = Sequence[str | int]
 
@@ -102,7 +103,7 @@ _Complaint = tuple[Location, str, str]
 def _meaning(
     path: Path, document: CommentedMap, config: Config, surroundings: Surroundings | None
 ) -> list[ConfigProblem]:
-    complaints = [*_limits(config), *_processes(config), *_hosts(config)]
+    complaints = [*_limits(config), *_processes(config), *_hosts(config), *_masks(config)]
     foreign: list[ConfigProblem] = []
     if surroundings is not None:
         complaints += [*_commands(config), *_rules(config, surroundings.actions(config))]
@@ -164,6 +165,19 @@ def _hosts(config: Config) -> Iterator[_Complaint]:
             reason = error.strerror if isinstance(error, OSError) else "it is no host name"
             what = f"{host!r} cannot be resolved ({reason})"
             yield (section, "host"), what, "Use an address of this machine, such as 127.0.0.1"
+
+
+def _masks(config: Config) -> Iterator[_Complaint]:
+    """Expressions that cannot be used would first be missed when somebody asks for patterns."""
+    for place, mask in enumerate(config.logs.masks):
+        problem = regex_problem(mask.regex)
+        if problem is not None:
+            what = f"{mask.regex!r} {problem}"
+            yield (
+                ("logs", "masks", place, "regex"),
+                what,
+                "Write it in RE2's syntax, and so that it matches something",
+            )
 
 
 def _rules(config: Config, actions: Sequence[str]) -> Iterator[_Complaint]:

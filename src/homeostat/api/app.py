@@ -34,6 +34,7 @@ from homeostat.api.parts import ApiParts
 from homeostat.api.security import BrowserGate, HostRule
 from homeostat.api.tally import Tally
 from homeostat.api.world_proxy import world_client
+from homeostat.observe.patterns import PatternFinder
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def create_api(parts: ApiParts) -> FastAPI:
         parts=parts,
         tally=Tally(parts.state, parts.bus),
         world=world,
+        patterns=PatternFinder(parts.log_masks),
         live_base=int(parts.clock.now().timestamp() * MILLISECONDS),
     )
     add_error_handlers(app)

@@ -14,7 +14,9 @@ from homeostat.api.parts import ApiParts
 from homeostat.api.tally import Tally
 from homeostat.core.errors import StoreError
 from homeostat.core.models import StorageStatus
+from homeostat.core.ports import LogStore, MetricStore
 from homeostat.detect.health import OverallHealth, ServiceHealth
+from homeostat.observe.patterns import PatternFinder
 
 HOUR = timedelta(hours=1)
 """The window of the health score."""
@@ -31,6 +33,7 @@ class Context:
     parts: ApiParts
     tally: Tally
     world: httpx2.AsyncClient | None
+    patterns: PatternFinder
     live_base: int = 0  # added to the bus's sequence numbers on the wire; see ``api.live``
     live_connections: int = 0
     storage_cache: tuple[float, StorageStatus] | None = None
@@ -41,6 +44,18 @@ class Context:
         if self.parts.events is None:
             raise StoreError("Events are not kept by this process. Start it with `homeostat up`.")
         return self.parts.events
+
+    def logs(self) -> LogStore:
+        """The log records. Raises StoreError where this process keeps none."""
+        if self.parts.logs is None:
+            raise StoreError("Log records are not kept by this process. Start it with `homeostat up`.")
+        return self.parts.logs
+
+    def metrics(self) -> MetricStore:
+        """The metrics. Raises StoreError where this process keeps none."""
+        if self.parts.metrics is None:
+            raise StoreError("Metrics are not kept by this process. Start it with `homeostat up`.")
+        return self.parts.metrics
 
     def health(self) -> tuple[list[ServiceHealth], OverallHealth]:
         """Every service, and the whole: computed together, because the whole is judged by its services."""

@@ -8,8 +8,9 @@ from typing import Protocol
 from fastapi import APIRouter
 
 from homeostat.api.event_parts import EventParts
+from homeostat.core.log_patterns import LogMask
 from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
-from homeostat.core.ports import Bus, Clock, RedHistory, StateStore, TelemetryStore
+from homeostat.core.ports import Bus, Clock, LogStore, MetricStore, RedHistory, StateStore, TelemetryStore
 from homeostat.core.totals import SpanTotals
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
@@ -66,6 +67,9 @@ class ApiParts:
     scrapes: Callable[[], Sequence[TargetState]] = tuple  # the targets whose metrics are fetched
     lane_bytes: Callable[[], Mapping[str, int]] = dict  # on disk: traces, metrics, logs
     events: EventParts | None = None  # None: no timeline of events is kept here
+    metrics: MetricStore | None = None  # None: metrics are not kept here
+    logs: LogStore | None = None  # None: log records are not kept here
+    log_masks: Sequence[LogMask] = ()
     slos: SloService | None = None  # None: objectives are not evaluated here
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
     extra_routers: Sequence[APIRouter] = ()

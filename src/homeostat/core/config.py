@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from homeostat.core.log_patterns import LogsConfig
 from homeostat.core.models import PolicyMode
 from homeostat.core.sampling import SamplingConfig
 from homeostat.core.settings import Duration, Section
@@ -242,6 +243,7 @@ class Config(Section):
     flags: FlagsConfig = FlagsConfig()
     dynatrace: DynatraceConfig = DynatraceConfig()
     metrics: MetricsConfig = MetricsConfig()
+    logs: LogsConfig = LogsConfig()
     sampling: SamplingConfig = SamplingConfig()
     slo: SloConfig = SloConfig()
     alerting: AlertingConfig = AlertingConfig()
