@@ -55,10 +55,27 @@ export function getJson<T>(path: string, params?: Params, signal?: AbortSignal):
   return request<T>(withParams(path, params), { headers: { accept: "application/json" }, signal: signal ?? null });
 }
 
-export function postJson<T>(path: string, body: object): Promise<T> {
+function sendJson<T>(method: "POST" | "PUT", path: string, body: object): Promise<T> {
   return request<T>(path, {
-    method: "POST",
+    method,
     headers: { accept: "application/json", "content-type": "application/json" },
     body: JSON.stringify(body),
   });
+}
+
+export function postJson<T>(path: string, body: object): Promise<T> {
+  return sendJson<T>("POST", path, body);
+}
+
+export function putJson<T>(path: string, body: object): Promise<T> {
+  return sendJson<T>("PUT", path, body);
+}
+
+export function deleteJson<T>(path: string): Promise<T> {
+  return request<T>(path, { method: "DELETE", headers: { accept: "application/json" } });
+}
+
+/** Sends a text as it is, for example a file of definitions. */
+export function postText<T>(path: string, body: string, type: string): Promise<T> {
+  return request<T>(path, { method: "POST", headers: { accept: "application/json", "content-type": type }, body });
 }

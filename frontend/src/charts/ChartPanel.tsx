@@ -2,7 +2,7 @@
 
 import { lazy, Suspense, useState } from "react";
 
-import { clockTime } from "../lib/format";
+import { clockTime, dayAndTime } from "../lib/format";
 import { ErrorBoundary } from "../ui/ErrorBoundary";
 import { Value } from "../ui/Value";
 import type { ChartData } from "./series";
@@ -25,6 +25,15 @@ interface Props {
 
 function newestKnown(values: readonly (number | null)[]): number | null {
   return values.findLast((value) => value !== null) ?? null;
+}
+
+const HALF_DAY_S = 43_200;
+
+/** A moment of the chart; with its day where the chart is long. */
+function moment(times: readonly number[], time: number): string {
+  const long = (times.at(-1) ?? 0) - (times[0] ?? 0) > HALF_DAY_S;
+  const date = new Date(time * 1_000);
+  return long ? dayAndTime(date).slice(0, -3) : clockTime(date);
 }
 
 function Legend({ data, at }: { data: ChartData; at: number | null }) {
@@ -75,7 +84,7 @@ function NumbersTable({ title, data, height }: { title: string; data: ChartData;
         <tbody>
           {order.map((index) => (
             <tr key={data.times[index]}>
-              <th scope="row">{clockTime(new Date((data.times[index] ?? 0) * 1_000))}</th>
+              <th scope="row">{moment(data.times, data.times[index] ?? 0)}</th>
               {data.series.map((series) => (
                 <td key={series.label} className="num">
                   <Value of={series.values[index]} as={data.format} />
@@ -98,7 +107,7 @@ export function ChartPanel({ title, data, asTable, syncKey, height = 168 }: Prop
     <figure className="chart" aria-label={title}>
       <figcaption className="chart__head">
         <h3>{title}</h3>
-        <span className="quiet chart__time">{time === undefined ? "newest" : clockTime(new Date(time * 1_000))}</span>
+        <span className="quiet chart__time">{time === undefined ? "newest" : moment(data.times, time)}</span>
         <Legend data={data} at={shown} />
       </figcaption>
       {asTable ? (

@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
 import { cssColor } from "../lib/cssColor";
-import { clockTime } from "../lib/format";
+import { axisTime } from "../lib/format";
 import { useResolvedTheme } from "../lib/theme";
 import type { ChartData } from "./series";
 
@@ -23,8 +23,16 @@ function faint(color: string): string {
   return color.replace("rgb(", "rgba(").replace(")", ", 0.12)");
 }
 
-function yRange(_chart: uPlot, _min: number | null, max: number | null): [number, number] {
-  return [0, max === null || max <= 0 ? 1 : max * 1.12];
+/** From zero, so that heights can be compared; below it only where values are. */
+function yRange(_chart: uPlot, min: number | null, max: number | null): [number, number] {
+  const low = min === null || min >= 0 ? 0 : min * 1.12;
+  const high = max === null || max <= 0 ? 0 : max * 1.12;
+  return [low, low === 0 && high === 0 ? 1 : high];
+}
+
+function timeTicks(_chart: uPlot, ticks: number[]): string[] {
+  const span = (ticks.at(-1) ?? 0) - (ticks[0] ?? 0);
+  return ticks.map((tick) => axisTime(new Date(tick * 1_000), span));
 }
 
 function axes(format: (value: number) => string): uPlot.Axis[] {
@@ -35,7 +43,7 @@ function axes(format: (value: number) => string): uPlot.Axis[] {
     ticks: { show: false },
   };
   return [
-    { ...look, size: 28, space: 70, values: (_chart, ticks) => ticks.map((tick) => clockTime(new Date(tick * 1_000))) },
+    { ...look, size: 28, space: 70, values: timeTicks },
     { ...look, size: AXIS_WIDTH, space: 34, values: (_chart, ticks) => ticks.map((tick) => format(tick)) },
   ];
 }

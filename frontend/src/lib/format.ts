@@ -98,6 +98,13 @@ export function dayAndTime(date: Date, withMs = false): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockTime(date, withMs)}`;
 }
 
+/** A moment on an axis: with a day where the axis is longer than one. */
+export function axisTime(date: Date, spanS: number): string {
+  if (spanS <= DAY_S) return clockTime(date);
+  const day = `${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return spanS > 7 * DAY_S ? day : `${day} ${clockTime(date).slice(0, 5)}`;
+}
+
 /** "now", "12 s ago", "3 min ago". */
 export function ago(date: Date, now: Date): string {
   const seconds = Math.round((now.getTime() - date.getTime()) / 1_000);
