@@ -1,6 +1,6 @@
 """What every route gets: the parts and what the API itself keeps. Put into ``app.state`` by ``api.app``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, cast
 
@@ -33,7 +33,7 @@ class Context:
     parts: ApiParts
     tally: Tally
     world: httpx2.AsyncClient | None
-    patterns: PatternFinder
+    patterns: PatternFinder = field(default_factory=PatternFinder)
     live_base: int = 0  # added to the bus's sequence numbers on the wire; see ``api.live``
     live_connections: int = 0
     storage_cache: tuple[float, StorageStatus] | None = None

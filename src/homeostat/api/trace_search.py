@@ -61,7 +61,7 @@ class TraceFilter(TimeRange):
             min_duration_ms=self.min_duration_ms,
             max_duration_ms=self.max_duration_ms,
             errors_only=self.errors_only,
-            attributes=dict(_pair(text) for text in self.attribute),
+            attributes=dict(pair_of(text) for text in self.attribute),
             text=self.text or None,
             limit=limit,
             cursor=cursor or None,
@@ -91,7 +91,8 @@ def within(name: str, moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair_of(text: str) -> tuple[str, str]:
+    """``key=value`` in two. Raises BadRequestError for what is none."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise BadRequestError(f"attribute={text[:200]!r} is no condition. Write attribute=key=value.")
