@@ -11,11 +11,20 @@ from homeostat.api.context import Context, Here
 from homeostat.api.errors import NOT_FOUND
 from homeostat.api.figures import MINUTE_S, effective_step_s
 from homeostat.api.trace_search import EARLIEST, Milliseconds, TimeRange, TraceFilter, within
-from homeostat.core.analysis import Bottlenecks, Dependencies, Dependency, Differences, Latency, Split
+from homeostat.core.analysis import (
+    Bottlenecks,
+    Dependencies,
+    Dependency,
+    Differences,
+    Latency,
+    OperationFigures,
+    RequestFigures,
+    Split,
+)
 from homeostat.core.errors import BadRequestError, NotFoundError
 from homeostat.core.models import Trace, TraceQuery
 from homeostat.core.ports import RedHistory
-from homeostat.core.red import Edge
+from homeostat.core.red import Edge, RedPoint
 from homeostat.observe.analysis.bottlenecks import bottlenecks
 from homeostat.observe.analysis.differences import differences
 from homeostat.observe.analysis.latency import columns_of, latency
@@ -25,6 +34,7 @@ router = APIRouter(prefix="/api", tags=["analysis"])
 
 POINTS_MAX = 2000
 SAMPLE_MAX = 500
+OPERATIONS_MAX = 400
 _P95 = 0.95
 
 Sample = Annotated[int, Field(ge=10, le=SAMPLE_MAX, description="Traces to look at on each side, the newest.")]
@@ -64,6 +74,12 @@ class DependencyQuestion(TimeRange):
     """When."""
 
     minutes: int = Field(default=60, ge=1, le=525_600)
+
+
+class OperationsQuestion(DependencyQuestion):
+    """Of what, and when."""
+
+    service: str = Field(max_length=1000)
 
 
 @router.get("/analysis/differences")
@@ -127,13 +143,42 @@ async def latencies(here: Here, asked: Annotated[LatencyQuestion, Query()]) -> L
     return await to_thread.run_sync(_latency, red, asked, start_s, end_s, step_s)
 
 
+@router.get("/latency/operations")
+async def operation_latencies(here: Here, asked: Annotated[OperationsQuestion, Query()]) -> OperationFigures:
+    """P50, P95 and P99 of each operation of a service over a range of time, from every request."""
+    since, until = asked.bounds(here.parts.clock.now())
+    points = await to_thread.run_sync(
+        here.parts.red.operations, int(since.timestamp()), -int(-until.timestamp() // 1)
+    )
+    mine = [point for point in points if point.service == asked.service and point.operation and point.requests]
+    mine.sort(key=lambda point: (-point.duration_sum_ms, point.operation))
+    return OperationFigures(start=since, end=until, operations=tuple(map(_figures, mine[:OPERATIONS_MAX])))
+
+
 @router.get("/dependencies")
 async def dependencies(here: Here, asked: Annotated[DependencyQuestion, Query()]) -> Dependencies:
     """Who called whom, how often, and how well, from every span."""
     since, until = asked.bounds(here.parts.clock.now())
-    edges = await to_thread.run_sync(here.parts.red.edges, int(since.timestamp()), -int(-until.timestamp() // 1))
+    seconds = int(since.timestamp()), -int(-until.timestamp() // 1)
+    red = here.parts.red
+    edges = await to_thread.run_sync(red.edges, *seconds)
+    points = await to_thread.run_sync(red.window, *seconds)
     found = sorted(map(_dependency, edges), key=lambda edge: (-edge.requests, edge.caller, edge.callee))
-    return Dependencies(start=since, end=until, dependencies=tuple(found))
+    services = sorted(map(_figures, points), key=lambda figures: figures.service)
+    return Dependencies(start=since, end=until, services=tuple(services), dependencies=tuple(found))
+
+
+def _figures(point: RedPoint) -> RequestFigures:
+    return RequestFigures(
+        service=point.service,
+        operation=point.operation,
+        requests=point.requests,
+        errors=point.errors,
+        error_rate=point.error_rate,
+        p50_ms=point.quantile_ms(0.5),
+        p95_ms=point.quantile_ms(0.95),
+        p99_ms=point.quantile_ms(0.99),
+    )
 
 
 def _dependency(edge: Edge) -> Dependency:

@@ -234,9 +234,31 @@ class Dependency(Model):
     mean_ms: float | None
 
 
+class RequestFigures(Model):
+    """Requests to a service, or to one operation of it, over a range of time. Percentiles are None without any."""
+
+    service: str
+    operation: str | None  # None: all of the service
+    requests: int
+    errors: int
+    error_rate: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
 class Dependencies(Model):
     """Who called whom in ``[start, end)``, of every span, whatever was sampled."""
 
     start: datetime
     end: datetime
+    services: tuple[RequestFigures, ...]  # by name
     dependencies: tuple[Dependency, ...]
+
+
+class OperationFigures(Model):
+    """The operations of a service in ``[start, end)``, of every request, whatever was sampled."""
+
+    start: datetime
+    end: datetime
+    operations: tuple[RequestFigures, ...]  # the one that took most time in all first

@@ -163,3 +163,17 @@ async def test_dependencies_are_the_busiest_first(setup: Setup) -> None:
         {"caller": "shop", "callee": "stock", "requests": 50, "errors": 0, "error_rate": 0.0, "mean_ms": 2.0},
         {"caller": "shop", "callee": "bank", "requests": 5, "errors": 1, "error_rate": 0.2, "mean_ms": 20.0},
     ]
+
+
+async def test_services_and_operations_have_their_figures_of_a_range(setup: Setup) -> None:
+    setup.red.add("shop", NOW_S - 120, requests=10, errors=2, ms=8.0)
+    services = (await _get(setup, "/api/dependencies")).json()["services"]
+    assert [(one["service"], one["requests"], one["error_rate"], one["p95_ms"]) for one in services] == [
+        ("shop", 10, 0.2, 8.192)
+    ]
+    asked = (await _get(setup, "/api/latency/operations?service=shop&minutes=10")).json()
+    assert [(one["operation"], one["requests"], one["p50_ms"]) for one in asked["operations"]] == [
+        ("GET /", 10, 8.192)
+    ]
+    assert (await _get(setup, "/api/latency/operations?service=nobody")).json()["operations"] == []
+    assert (await _get(setup, "/api/latency/operations")).status_code == 422
