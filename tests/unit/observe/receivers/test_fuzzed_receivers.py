@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -13,9 +14,10 @@ from homeostat.observe.pipeline import Pipeline, running
 from homeostat.runtime import SystemClock
 
 SEED = 7
-PAYLOADS = 80
+PAYLOADS = 60
 DEADLINE_S = 20.0
-OVER_THE_WIRE = [receiver for receiver in RECEIVERS if not receiver.is_polite]
+BOMB_BYTES = 60 << 10
+OVER_THE_WIRE = [replace(receiver, bomb_bytes=BOMB_BYTES) for receiver in RECEIVERS if not receiver.is_polite]
 
 
 @pytest.fixture(scope="module")
