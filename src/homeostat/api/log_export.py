@@ -1,4 +1,4 @@
-"""Writes log records as NDJSON, CSV or Parquet while they are read: never more than a part in memory. Used by ``logs``."""
+"""Writes log records as NDJSON, CSV or Parquet while they are read: a part in memory at a time. Used by ``logs``."""
 
 import csv
 import io
@@ -169,7 +169,7 @@ async def written(parts: AsyncIterator[Part], form: ExportFormat) -> AsyncIterat
 
 
 async def begun(parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
-    """The same parts, with the first one read already: what is wrong with the question shows before the answer begins."""
+    """The same parts, the first one read already: what is wrong with a question shows before the answer begins."""
     first = await anext(parts, None)
 
     async def rest() -> AsyncIterator[Part]:
