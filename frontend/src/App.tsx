@@ -7,7 +7,13 @@ import { Layout } from "./shell/Layout";
 const Incidents = lazy(() => import("./pages/incidents/Incidents"));
 const IncidentPage = lazy(() => import("./pages/incident/IncidentPage"));
 const Traces = lazy(() => import("./pages/traces/Traces"));
+const ComparePage = lazy(() => import("./pages/compare/ComparePage"));
+const ServiceMap = lazy(() => import("./pages/map/ServiceMap"));
 const TracePage = lazy(() => import("./pages/trace/TracePage"));
+const Slos = lazy(() => import("./pages/slos/Slos"));
+const SloPage = lazy(() => import("./pages/slos/SloPage"));
+const SloEdit = lazy(() => import("./pages/slos/SloEdit"));
+const SloImport = lazy(() => import("./pages/slos/SloImport"));
 const NotFound = lazy(() => import("./pages/NotFound"));
 
 /** Which page stands under which address. */
@@ -20,7 +26,14 @@ export function App() {
           <Route path="incidents" element={<Incidents />} />
           <Route path="incidents/:id" element={<IncidentPage />} />
           <Route path="traces" element={<Traces />} />
+          <Route path="traces/compare" element={<ComparePage />} />
+          <Route path="map" element={<ServiceMap />} />
           <Route path="traces/:id" element={<TracePage />} />
+          <Route path="slos" element={<Slos />} />
+          <Route path="slos/new" element={<SloEdit key="new" />} />
+          <Route path="slos/import" element={<SloImport />} />
+          <Route path="slos/:id" element={<SloPage />} />
+          <Route path="slos/:id/edit" element={<SloEdit />} />
           <Route path="*" element={<NotFound />} />
         </Route>
       </Routes>

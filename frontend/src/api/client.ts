@@ -1,6 +1,7 @@
 /** Talking to the API: one function to read, one to write, one kind of error. */
 
-export type Params = Record<string, string | number | boolean | null | undefined>;
+/** An array is a parameter that is given several times; only there an empty text counts. */
+export type Params = Record<string, string | number | boolean | null | undefined | readonly string[]>;
 
 /** What went wrong, in the words of the server. `status` 0 means that the server was not reached. */
 export class ApiError extends Error {
@@ -16,7 +17,8 @@ export class ApiError extends Error {
 export function withParams(path: string, params: Params = {}): string {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(params)) {
-    if (value !== null && value !== undefined && value !== "") query.append(key, String(value));
+    if (typeof value === "object" && value !== null) for (const one of value) query.append(key, one);
+    else if (value !== null && value !== undefined && value !== "") query.append(key, String(value));
   }
   const text = query.toString();
   return text === "" ? path : `${path}?${text}`;

@@ -8,7 +8,7 @@ import type { LiveRed, LoopCounts, Overview, StorageState } from "../api/types";
 import { foldRed, type RedSecond, type RedWindow } from "./red";
 import { LiveSocket, type Connection, type LiveMessage, type SocketLike } from "./socket";
 
-const TOPICS = ["red", "issues", "incidents", "timeline", "runs", "loop", "flags", "storage"];
+const TOPICS = ["red", "issues", "incidents", "timeline", "runs", "loop", "flags", "storage", "events", "slos"];
 const STALE_AFTER_MS = 200;
 
 let connection: Connection = "connecting";
@@ -77,6 +77,12 @@ function handleMessage(client: QueryClient, stale: (root: string) => void, messa
       break;
     case "runs":
       stale("incidents");
+      break;
+    case "events":
+      stale("events");
+      break;
+    case "slos":
+      stale("slos");
       break;
   }
 }

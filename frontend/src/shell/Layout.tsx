@@ -58,6 +58,8 @@ export function Layout() {
               <OpenCount />
             </NavLink>
             <NavLink to="/traces">Traces</NavLink>
+            <NavLink to="/map">Map</NavLink>
+            <NavLink to="/slos">SLOs</NavLink>
           </nav>
           <ThemeSwitch />
         </div>
