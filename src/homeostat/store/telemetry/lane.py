@@ -27,6 +27,7 @@ from homeostat.store.telemetry.layout import Layout, SegmentFile, SegmentInfo, d
 from homeostat.store.telemetry.maintenance import CompactionPolicy, expired, to_compact
 from homeostat.store.telemetry.quarantine import is_passing
 from homeostat.store.telemetry.rows import to_ns
+from homeostat.store.telemetry.shared import Sink
 from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.trouble import Trouble, of_append, of_flush
 from homeostat.store.telemetry.wal import WriteAheadLog
@@ -94,6 +95,8 @@ class Lane(Generic[S]):
         )
         self.checkpoint = state.checkpoint  # as this process found it: a replayed request up to it is settled
         self.on_seal: OnSeal | None = None
+        self.sink: Sink | None = None  # where sealed parts go instead of segments
+        self.moving = threading.Lock()  # held while rows are both in memory and in the sink
         self._hot = HotBuffer()
         self._hot_lock = threading.Lock()  # a view never misses a part that is just becoming a segment
         self._segments = self._open_all()
@@ -200,7 +203,8 @@ class Lane(Generic[S]):
         with self._flush_lock:
             try:
                 while (sealed := self._hot.oldest_sealed()) is not None:
-                    self._flush_one(sealed)
+                    with self.moving:
+                        self._flush_one(sealed)
                     with self.room:
                         self.room.notify_all()
                 self._retain()
@@ -216,7 +220,9 @@ class Lane(Generic[S]):
 
     def _flush_one(self, sealed: Sealed) -> None:
         written: list[SegmentInfo] = []
-        if sealed.rows:
+        if sealed.rows and self.sink is not None:
+            self.sink.write(sealed.tables, first_seq=self.catalogue.state.checkpoint + 1, last_seq=sealed.last_seq)
+        elif sealed.rows:
             written.append(self._write(sealed.tables, sealed.last_seq))
         extras, replay_from = sealed.extras, None
         attachments = extras.write(self.catalogue.attachment_dir) if extras is not None else ()
@@ -226,7 +232,7 @@ class Lane(Generic[S]):
         with self._hot_lock:
             self._segments = self._open_all()
             self._hot.drop(sealed)
-        self._rows_stored += sum(info.rows for info in written)
+        self._rows_stored += sealed.rows
         self._wal.discard(self.catalogue.state.replay_from - 1)
 
     def _write(self, tables: Sequence[pa.Table], last_seq: int) -> SegmentInfo:

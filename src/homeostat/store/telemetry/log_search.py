@@ -8,7 +8,7 @@ import heapq
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from homeostat.store.telemetry.log_text import TextFilter
 from homeostat.store.telemetry.matching import attribute_mask, resource_mask
 from homeostat.store.telemetry.rows import to_ns
 from homeostat.store.telemetry.schema import column
+
+if TYPE_CHECKING:
+    from homeostat.store.telemetry.shared import SharedLogs
 
 logger = logging.getLogger(__name__)
 
@@ -113,13 +116,14 @@ def _id(text: str | None, width: int, name: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A hot table, or a row group of a segment."""
+    """A hot table, a row group of a segment, or what a shared store has found."""
 
     first_ns: int
     last_ns: int
     table: pa.Table | None
     segment: LogSegment | None = None
     group: int = 0
+    is_found: bool = False  # every row holds
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         if self.table is not None:
@@ -127,9 +131,13 @@ class _Piece:
         assert self.segment is not None
         return self.segment.read(columns, [self.group])
 
+    def rows(self, wanted: LogFilter, table: pa.Table) -> Numbers:
+        """Of what was read of it, the rows on which every condition holds."""
+        return np.arange(table.num_rows) if self.is_found else np.flatnonzero(wanted.mask(table))
+
 
 def _pieces(hot: Sequence[pa.Table], segments: Sequence[LogSegment], wanted: LogFilter) -> list[_Piece]:
-    """Everything that may hold what is asked for, newest first."""
+    """Everything that may hold what is asked for."""
     pieces: list[_Piece] = []
     for table in hot:
         if table.num_rows:
@@ -142,8 +150,11 @@ def _pieces(hot: Sequence[pa.Table], segments: Sequence[LogSegment], wanted: Log
                 pieces += _groups(segment, wanted)
             except StoreCorruptError as error:
                 logger.error("%s", error)
-    pieces = [piece for piece in pieces if piece.last_ns >= wanted.start_ns and piece.first_ns < wanted.end_ns]
-    return sorted(pieces, key=lambda piece: piece.last_ns, reverse=True)
+    return [piece for piece in pieces if piece.last_ns >= wanted.start_ns and piece.first_ns < wanted.end_ns]
+
+
+def _last_ns(piece: _Piece) -> int:
+    return piece.last_ns
 
 
 def _groups(segment: LogSegment, wanted: LogFilter) -> Iterator[_Piece]:
@@ -160,14 +171,20 @@ def _groups(segment: LogSegment, wanted: LogFilter) -> Iterator[_Piece]:
         yield _Piece(first, last, None, segment, group)
 
 
-def find_logs(hot: Sequence[pa.Table], segments: Sequence[LogSegment], query: LogQuery) -> LogPage:
+def find_logs(
+    hot: Sequence[pa.Table], segments: Sequence[LogSegment], query: LogQuery, shared: "SharedLogs | None" = None
+) -> LogPage:
     """A page of matching records, newest first. Raises BadRequestError for a cursor or an id that is none."""
     wanted, after = LogFilter.of(query), None
     if query.cursor is not None:
         after = Position.parse(query.cursor)
         wanted = LogFilter.of(query.model_copy(update={"cursor": None}))
         wanted = _until(wanted, after.time_ns)
-    table = _newest(_pieces(hot, segments, wanted), wanted, query.limit, after)
+    pieces = _pieces(hot, segments, wanted)
+    if shared is not None and (elsewhere := shared.newest(wanted, query.limit, after)).num_rows:
+        times = pc.min_max(elsewhere.column("time_ns"))
+        pieces.append(_Piece(times["min"].as_py(), times["max"].as_py(), elsewhere, is_found=True))
+    table = _newest(sorted(pieces, key=_last_ns, reverse=True), wanted, query.limit, after)
     where = positions(table)
     order = sorted(
         (number for number in range(len(where)) if after is None or where[number] > after), key=where.__getitem__
@@ -204,7 +221,7 @@ def _newest(pieces: Sequence[_Piece], wanted: LogFilter, limit: int, after: Posi
             break
         try:
             table = piece.read(wanted.columns)
-            rows = np.flatnonzero(wanted.mask(table))
+            rows = piece.rows(wanted, table)
         except StoreCorruptError as error:
             logger.error("%s", error)
             continue
@@ -226,7 +243,11 @@ def _read_hits(hits: Sequence[tuple[_Piece, Numbers]]) -> pa.Table:
 
 
 def count_logs(
-    hot: Sequence[pa.Table], segments: Sequence[LogSegment], query: LogQuery, step_s: int
+    hot: Sequence[pa.Table],
+    segments: Sequence[LogSegment],
+    query: LogQuery,
+    step_s: int,
+    shared: "SharedLogs | None" = None,
 ) -> list[LogCount]:
     """How many records match in each step, oldest first. Raises BadRequestError for too many steps."""
     wanted, step_ns = LogFilter.of(query), step_s * 10**9
@@ -244,6 +265,8 @@ def count_logs(
             continue
         at = (column(table, "time_ns").to_numpy()[rows] - wanted.start_ns) // step_ns
         np.add.at(counts, (at, np.clip(column(table, "severity").to_numpy()[rows], 0, _SEVERITIES - 1)), 1)
+    if shared is not None and len(counts):
+        counts += shared.counts(wanted, step_ns, len(counts))
     return [
         LogCount(start_s=wanted.start_ns // 10**9 + number * step_s, counts=_by_word(row))
         for number, row in enumerate(counts.tolist())

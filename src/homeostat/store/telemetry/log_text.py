@@ -47,6 +47,11 @@ class TextFilter:
         found = [word for term in self.terms for word in words_of(term)]
         return list(dict.fromkeys(found))[:_QUOTED_MAX]
 
+    @property
+    def patterns(self) -> list[str]:
+        """What a body in lower case must match, each of them: RE2's syntax."""
+        return [_bounded(term) for term in self.terms]
+
     def mask(self, bodies: pa.StringArray) -> Mask:
         """The rows whose body holds every term."""
         mask: Mask = np.ones(len(bodies), dtype=np.bool_)

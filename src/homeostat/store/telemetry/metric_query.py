@@ -13,7 +13,7 @@ from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeri
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.metric_math import Floats, Numbers
 from homeostat.store.telemetry.metric_schema import METRIC_SCHEMA, NO_RECORDED_VALUE
-from homeostat.store.telemetry.metric_segment import SERIES_COLUMNS, MetricSegment, entries_of, ranks
+from homeostat.store.telemetry.metric_segment import SERIES_COLUMNS, MetricEntry, MetricSegment, entries_of, ranks
 from homeostat.store.telemetry.metric_series import Points, Steps, aggregate, chosen_aggregation, type_of
 from homeostat.store.telemetry.rows import from_ns, to_ns
 from homeostat.store.telemetry.schema import column
@@ -32,12 +32,18 @@ Labels = dict[str, str]
 
 
 def find_metrics(
-    hot: Sequence[pa.Table], segments: Sequence[MetricSegment], since_ns: int, contains: str, limit: int
+    hot: Sequence[pa.Table],
+    segments: Sequence[MetricSegment],
+    since_ns: int,
+    contains: str,
+    limit: int,
+    elsewhere: Sequence[MetricEntry] = (),
 ) -> list[MetricInfo]:
     """Metrics with a point since then, by name. What is newest says what a metric is."""
     found: dict[str, MetricInfo] = {}
     wanted = contains.lower()
     entries = [entry for table in hot if table.num_rows for entry in entries_of(_by_name(table))]
+    entries += elsewhere
     for segment in segments:
         if segment.info.max_start_ns < since_ns:
             continue
@@ -110,7 +116,7 @@ def _within(table: pa.Table, time: tuple[int, int]) -> pa.Table:
 
 def find_series(hot: Sequence[pa.Table], segments: Sequence[MetricSegment], query: MetricQuery) -> list[MetricSeries]:
     """The series of a query. Raises BadRequestError for what the metric's type has not, or too much at once."""
-    steps = _steps(query)
+    steps = steps_of(query)
     table = _rows(hot, segments, query, steps.read_ns, _COLUMNS)
     if not table.num_rows:
         return []
@@ -142,7 +148,8 @@ def _plain(row: Floats) -> tuple[float | None, ...]:
     return tuple(value if is_there else None for value, is_there in zip(row.tolist(), there, strict=True))
 
 
-def _steps(query: MetricQuery) -> Steps:
+def steps_of(query: MetricQuery) -> Steps:
+    """The steps of a query's time. Raises BadRequestError when there are none, or too many."""
     begin_ns, step_ns = to_ns(query.start) // 10**9 * 10**9, query.step_s * 10**9
     count = -(-(to_ns(query.end) - begin_ns) // step_ns)
     if not 0 < count <= _STEPS_MAX:

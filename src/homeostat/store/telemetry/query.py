@@ -19,6 +19,7 @@ from homeostat.store.telemetry.matching import Mask, SpanFilter
 from homeostat.store.telemetry.rows import trace_of, traces_of
 from homeostat.store.telemetry.schema import KINDS, SPAN_SCHEMA, column, trace_key
 from homeostat.store.telemetry.segment import GROUP_ROWS
+from homeostat.store.telemetry.shared import SharedSpans
 from homeostat.store.telemetry.sources import END_OF_TIME, Source, View, readable, sources_of
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ def find_many(view: View, trace_ids: Sequence[str]) -> list[Trace]:
 def _rows_of(view: View, trace_ids: Collection[bytes]) -> pa.Table | None:
     keys, names = [trace_key(one) for one in trace_ids], SPAN_SCHEMA.names
     tables = readable(lambda source: source.traces(keys, names), sources_of(view))
+    if view.shared is not None:
+        tables.append(view.shared.spans(list(trace_ids), names))
     if not tables:
         return None
     spans = pa.concat_tables(tables)
@@ -82,12 +85,14 @@ def _operations_since(view: View, since_ns: int) -> set[tuple[str, str, int]]:
             logger.error("%s", error)
             continue
         found.update(key for key, newest_ns in operations.items() if newest_ns >= since_ns)
+    if view.shared is not None:
+        found.update(view.shared.operations_since(since_ns))
     return found
 
 
 def examples(view: View, wanted: SpanFilter, *, slowest: bool, limit: int) -> list[str]:
     """Ids of traces that match, the slowest or the newest first."""
-    best = _best_traces(sources_of(view), wanted, "duration_ns" if slowest else "start_ns", limit)
+    best = _best_traces(sources_of(view), view.shared, wanted, "duration_ns" if slowest else "start_ns", limit)
     return [trace_id.hex() for trace_id in best]
 
 
@@ -97,9 +102,11 @@ def examples_filter(start_ns: int, service: str, operation: str | None, *, error
     return replace(wanted, operation=operation) if operation is not None else wanted
 
 
-def _best_traces(sources: list[Source], wanted: SpanFilter, score: str, limit: int) -> dict[bytes, int]:
+def _best_traces(
+    sources: list[Source], shared: SharedSpans | None, wanted: SpanFilter, score: str, limit: int
+) -> dict[bytes, int]:
     """The ``limit`` traces with the highest score of a matching span, best first."""
-    best: dict[bytes, int] = {}
+    best = dict(shared.best(wanted, score, limit)) if shared is not None else {}
     by_newest = sorted(sources, key=lambda source: source.newest_ns, reverse=True)
     for source in by_newest:
         if source.newest_ns < wanted.start_ns or source.oldest_ns >= wanted.end_ns:

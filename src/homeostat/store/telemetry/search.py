@@ -15,6 +15,7 @@ import base64
 import heapq
 import logging
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ from homeostat.store.telemetry.matching import SpanFilter
 from homeostat.store.telemetry.query import candidate_groups, ids_of, matching
 from homeostat.store.telemetry.rows import SUMMARY_COLUMNS, summaries_of
 from homeostat.store.telemetry.schema import column, id_words, trace_key
+from homeostat.store.telemetry.shared import SharedSpans
 from homeostat.store.telemetry.sources import END_OF_TIME, Source, View, sources_of
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def decode_cursor(text: str) -> Place:
 def find_traces(view: View, query: TraceQuery) -> TracePage:
     """A page of matching traces, newest first. Raises BadRequestError for a cursor that is none."""
     before = decode_cursor(query.cursor) if query.cursor else _FIRST
-    search = _Search(sorted(sources_of(view), key=_newest, reverse=True), SpanFilter.of(query), before)
+    search = _Search(sorted(sources_of(view), key=_newest, reverse=True), SpanFilter.of(query), before, view.shared)
     wanted = query.limit + 1  # one more tells whether there is another page
     count = wanted
     while True:
@@ -91,6 +93,7 @@ class _Search:
     sources: list[Source]  # newest first
     wanted: SpanFilter
     before: Place
+    shared: SharedSpans | None = None
 
     def round(self, count: int) -> tuple[list[tuple[Place, TraceSummary]], Place]:
         """The traces with the ``count`` highest bounds, placed, best first, and the bound of all the others."""
@@ -105,6 +108,9 @@ class _Search:
         """Upper bounds of the places of traces, and the bound of all those that are not among them."""
         candidates: dict[bytes, int] = {}
         bound = _NOWHERE
+        if self.shared is not None:
+            elsewhere, bound = self.shared.first_matches(self.wanted, self.before, count)
+            candidates = dict(elsewhere)
         for source in self.sources:
             if source.newest_ns < self.wanted.start_ns or source.oldest_ns >= self.wanted.end_ns:
                 continue
@@ -155,24 +161,15 @@ class _Search:
         """Summaries of the traces at their true places, those behind the cursor, best first."""
         if not chosen:
             return []
-        ids = pa.array(list(chosen), type=pa.binary(16))
-        keys = [trace_key(trace_id) for trace_id in chosen]
         parts: list[pa.Table] = []
-        split: dict[bytes, list[Source]] = {}
-        for source in self.sources:
-            try:
-                rows = source.traces(keys, SUMMARY_COLUMNS)
-            except StoreCorruptError as error:
-                logger.error("%s", error)
-                continue
-            rows = rows.filter(pc.is_in(rows.column("trace_id"), value_set=ids))
-            if rows.num_rows:
-                parts.append(rows)
-                for one in pc.unique(rows.column("trace_id")).to_pylist():
-                    split.setdefault(one, []).append(source)
+        where: dict[bytes, int] = {}
+        for rows in self._rows(list(chosen), SUMMARY_COLUMNS):
+            parts.append(rows)
+            for one in pc.unique(rows.column("trace_id")).to_pylist():
+                where[one] = where.get(one, 0) + 1
         if not parts:
             return []
-        self._settle([trace_id for trace_id, sources in split.items() if len(sources) > 1], chosen)
+        self._settle([trace_id for trace_id, sources in where.items() if sources > 1], chosen)
         placed = [
             ((chosen[trace_id], trace_id), summary)
             for summary in summaries_of(pa.concat_tables(parts))
@@ -180,19 +177,28 @@ class _Search:
         ]
         return sorted(placed, key=lambda item: item[0], reverse=True)
 
+    def _rows(self, trace_ids: list[bytes], columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Of each source that has any, all rows of the traces."""
+        ids = pa.array(trace_ids, type=pa.binary(16))
+        keys = [trace_key(trace_id) for trace_id in trace_ids]
+        for source in self.sources:
+            try:
+                rows = source.traces(keys, columns)
+            except StoreCorruptError as error:
+                logger.error("%s", error)
+                continue
+            rows = rows.filter(pc.is_in(rows.column("trace_id"), value_set=ids))
+            if rows.num_rows:
+                yield rows
+        if self.shared is not None and (rows := self.shared.spans(trace_ids, columns)).num_rows:
+            yield rows
+
     def _settle(self, trace_ids: list[bytes], places: dict[bytes, int]) -> None:
         """Lower the places of traces that lie in several sources to where their first matching span starts."""
         if not trace_ids:
             return
-        ids = pa.array(trace_ids, type=pa.binary(16))
-        keys = [trace_key(trace_id) for trace_id in trace_ids]
         columns = [*dict.fromkeys(["trace_id", *self.wanted.columns, *self.wanted.deep_columns])]
-        for source in self.sources:
-            try:
-                rows = source.traces(keys, columns)
-            except StoreCorruptError:
-                continue  # it was told of when the traces were read
-            rows = rows.filter(pc.is_in(rows.column("trace_id"), value_set=ids))
+        for rows in self._rows(trace_ids, columns):
             mask = self.wanted.mask(rows)
             if mask.any() and self.wanted.deep_columns:
                 mask &= self.wanted.deep_mask(rows, rows)

@@ -13,6 +13,7 @@ from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.names import Operations, operations_in, operations_of
 from homeostat.store.telemetry.schema import column, trace_keys
 from homeostat.store.telemetry.segment import GROUP_ROWS, Segment
+from homeostat.store.telemetry.shared import SharedSpans
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class View:
 
     hot: Sequence[pa.Table]
     segments: Sequence[Segment]
+    shared: SharedSpans | None = None  # what other processes keep as well
 
 
 class Source(Protocol):

@@ -27,6 +27,7 @@ from homeostat.store.telemetry.query import (
 from homeostat.store.telemetry.rows import to_ns
 from homeostat.store.telemetry.search import find_traces
 from homeostat.store.telemetry.segment import SPAN_LAYOUT, Segment
+from homeostat.store.telemetry.shared import SharedSpans
 from homeostat.store.telemetry.sources import View
 from homeostat.store.telemetry.wal_format import KIND_TRACES
 
@@ -55,6 +56,7 @@ class EmbeddedTelemetryStore(Lane[Segment]):
     def __init__(self, config: StorageConfig, clock: Clock, policy: FlushPolicy | None = None) -> None:
         super().__init__(TRACES, config, clock, policy)
         self._recent_from_ns = 0
+        self.shared: SharedSpans | None = None
         self.undecided: Callable[[], list[pa.Table]] = list
         """Spans that are neither kept nor let go yet, newest first. Whoever asks for a trace by its id sees them, so
         that a trace is there as soon as it was acknowledged; a search does not, or what it has found might vanish."""
@@ -63,7 +65,7 @@ class EmbeddedTelemetryStore(Lane[Segment]):
         """Everything that is stored now; ``undecided``: and what may still not be kept."""
         early = self.undecided() if undecided else []  # first: what moves on meanwhile is there twice, not missing
         hot, segments = self.parts()
-        return View([*early, *hot], segments)
+        return View([*early, *hot], segments, self.shared)
 
     async def _ask_view(self, question: Callable[[View], Answer], *, undecided: bool = False) -> Answer:
         return await self.ask(lambda: question(self.view(undecided=undecided)))

@@ -33,6 +33,8 @@ def of_append(error: StoreError) -> Trouble:
 
 def of_flush(error: Exception, place: object) -> Trouble:
     """Why segments could not be written, merged or deleted. Tried again by itself: it stands until that works."""
+    if isinstance(error, StoreError):
+        return Trouble(str(error))  # of a store that is shared: it names the remedy itself
     number = error.errno if isinstance(error, OSError) else None
     name = errno.errorcode.get(number or 0, type(error).__name__)
     is_full = number in disk.NO_ROOM
