@@ -86,6 +86,7 @@ class Sampler:
         cache = config.decision_cache
         self._decisions = DecisionCache(cache.sampled_cache_size, cache.non_sampled_cache_size, seed)
         self._batches = Batches()
+        self._leaving: pa.Table | None = None  # decided to be kept, and not yet visible elsewhere for certain
         self._rate = ArrivalRate(config.quiet_traces_per_second)
         self._reasons = list(self._verdicts.reasons)
         self._reason_texts = pa.array(self._reasons, pa.string())
@@ -113,6 +114,7 @@ class Sampler:
         return pa.Table.from_batches(late, schema=SPAN_SCHEMA) if late else None
 
     def _advance(self, now_s: float) -> None:
+        self._leaving = None  # whoever calls again has put what it got where queries see it
         if self._last_now_s is not None:
             self._clock_s += max(0.0, now_s - self._last_now_s)
         self._last_now_s = now_s
@@ -288,8 +290,10 @@ class Sampler:
                 taken.append(self._marked(batch.spans.filter(pa.array(of_span)), of_row[row], why[row]))
         decided = np.zeros(room, dtype=np.bool_)
         decided[rows], decided[-1] = True, True
+        leaving = pa.Table.from_batches(taken, schema=SPAN_SCHEMA)
+        self._leaving = leaving if taken else None
         self._batches.release(decided)
-        return pa.Table.from_batches(taken, schema=SPAN_SCHEMA)
+        return leaving
 
     def _count(self, made: Kept) -> None:
         totals = self.counters
@@ -303,8 +307,14 @@ class Sampler:
     # -- what is held and known -------------------------------------------------------------------------------
 
     def pending_tables(self) -> list[pa.Table]:
-        """Spans of traces that are not decided yet, newest first. May be called by any thread."""
-        return self._batches.tables()
+        """Spans of traces that are not decided yet, newest first. May be called by any thread.
+
+        Those that ``due`` has just returned are among them until the next call of it or of ``take``: who reads this
+        first, and then where they go, misses none, though it may see some twice.
+        """
+        held = self._batches.tables()
+        leaving = self._leaving
+        return held if leaving is None else [*held, leaving]
 
     @property
     def pending_traces(self) -> int:

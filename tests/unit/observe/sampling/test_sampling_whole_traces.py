@@ -152,11 +152,14 @@ def test_too_many_traces_are_decided_oldest_first() -> None:
     assert by.oldest_pending_seq() == 1
 
 
-def test_pending_tables_show_exactly_what_is_undecided() -> None:
+def test_pending_tables_show_what_is_undecided_and_what_is_just_leaving() -> None:
     by = sampler(ERRORS)
     by.take(spans(P(1), P(2, 2, 1), P(3, status=2)), 1, 1, 0.0)
     by.take(spans(P(4, 2, 1)), 2, 2, 1.0)
-    by.due(1.5)
+    assert set(decided(by.due(1.5))) == {3}
+    shown = sorted(span_ids(by.pending_tables()))
+    assert shown == [(2, 2), (3, 1), (4, 2)], "until the next call nobody knows whether queries see the third"
+    by.due(1.6)
     assert sorted(span_ids(by.pending_tables())) == [(2, 2), (4, 2)]
 
 
@@ -168,6 +171,7 @@ def test_small_rests_of_batches_are_put_together() -> None:
     made = by.due(2.0)
     assert made is not None
     assert made.spans_kept == 40 * 19
+    by.due(2.0)
     assert len(by.pending_tables()) == 1
     assert by.oldest_pending_seq() == 0
     assert sorted(span_ids(by.pending_tables())) == [(100 * number + 50, 2) for number in range(40)]
