@@ -1,6 +1,7 @@
 """Talks to a running Homeostat for the commands that only ask or tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, cast
 
 import httpx2
@@ -19,9 +20,9 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 class ApiClient:
     """A blocking client for one command. Raises ConnectionError when nothing answers."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
-        self._client = httpx2.Client(base_url=self._url, timeout=10.0, trust_env=False)
+        self._client = httpx2.Client(base_url=self._url, timeout=timeout_s, trust_env=False)
 
     def get(self, path: str, **query: str | float | bool | Sequence[str] | None) -> object:
         """GET, without the query parameters that are None."""
@@ -39,6 +40,19 @@ class ApiClient:
     def get_text(self, path: str, **query: Sequence[str]) -> str:
         """GET something that is not JSON; a parameter may stand there several times."""
         return self._send("GET", path, params=query).text
+
+    @contextmanager
+    def download(self, path: str, **query: str | float | Sequence[str] | None) -> Generator[Iterator[bytes]]:
+        """GET something large, piece by piece. A transfer that breaks off raises ConnectionError."""
+        params = {key: value for key, value in query.items() if value is not None}
+        try:
+            with self._client.stream("GET", path, params=params) as response:
+                if not response.is_success:
+                    response.read()
+                    raise HomeostatError(f"{_message(response)} (HTTP {response.status_code})")
+                yield response.iter_bytes()
+        except httpx2.TransportError as error:
+            raise ConnectionError(f"The download from {self._url} broke off ({error}). Try again.") from error
 
     def delete(self, path: str) -> object:
         """DELETE."""

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from homeostat import __version__
-from homeostat.cli import demo, events, flags, incidents, slo, status, store, traces, up
+from homeostat.cli import demo, events, flags, incidents, instrument, logs, metrics, slo, status, store, traces, up
 from homeostat.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, say_error
 from homeostat.core.errors import ConfigError, HomeostatError, PortTakenError
 
@@ -24,9 +24,12 @@ app.command("demo")(demo.demo)
 app.command("status")(status.status)
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(traces.app, name="traces")
+app.add_typer(logs.app, name="logs")
+app.add_typer(metrics.app, name="metrics")
 app.add_typer(flags.app, name="flags")
 app.add_typer(slo.app, name="slo")
 app.add_typer(store.app, name="store")
+app.add_typer(instrument.app, name="instrument")
 app.add_typer(events.app, name="events")
 app.add_typer(events.maintenance, name="maintenance")
 
