@@ -6,11 +6,12 @@ from typing import Final
 
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
-from homeostat.observe.receivers import Refuse, foreign, http_server, otlp_grpc, prometheus_write
+from homeostat.observe.receivers import Refuse, foreign, otlp_grpc, prometheus_write
 from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.prometheus_write import PrometheusWrite
 from homeostat.observe.receivers.submit import Submitters
+from homeostat.serving import serving
 
 _HTTP_SETTINGS: Final = "receivers.host or receivers.otlp_http_port"
 
@@ -34,7 +35,7 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: S
         write = PrometheusWrite(submitters.metrics, refuse, max_request_bytes=max_bytes)
         others = {prometheus_write.PATH: write}
         app = OtlpHttp(submitters, refuse, max_request_bytes=max_bytes, others=others)
-        await stack.enter_async_context(http_server.serving(app, listener))
+        await stack.enter_async_context(serving(app, listener))
     if receivers.otlp_grpc_port is not None:
         grpc_port = await stack.enter_async_context(
             otlp_grpc.serving(

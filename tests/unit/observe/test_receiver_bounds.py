@@ -12,9 +12,10 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from homeostat import serving as http_server
 from homeostat.net import bind, bound_port
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import http_server, otlp_grpc
+from homeostat.observe.receivers import grpc_server, otlp_grpc
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.room import Room
 from homeostat.observe.receivers.submit import Submitters
@@ -149,8 +150,8 @@ async def test_bytes_beyond_the_bound_of_grpc_are_told_to_come_back_until_others
 
 @pytest.mark.parametrize("mib", [1, 16, 64, 1024])
 def test_messages_that_grpc_reads_at_once_are_bounded(mib: int) -> None:
-    assert otlp_grpc.readers_max(mib << 20) * mib <= max(128, 2 * mib)
-    assert otlp_grpc.readers_max(mib << 20) >= 2
+    assert grpc_server.readers_max(mib << 20) * mib <= max(128, 2 * mib)
+    assert grpc_server.readers_max(mib << 20) >= 2
 
 
 async def test_a_call_without_a_message_is_refused() -> None:

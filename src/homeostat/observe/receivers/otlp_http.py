@@ -26,7 +26,6 @@ from homeostat.observe.receivers.body import (
     headers_of,
     refusal_headers,
 )
-from homeostat.observe.receivers.http_server import Application
 from homeostat.observe.receivers.otlp_json import to_protobuf
 from homeostat.observe.receivers.otlp_signals import SIGNALS, Signal
 from homeostat.observe.receivers.refusal import (
@@ -39,6 +38,7 @@ from homeostat.observe.receivers.refusal import (
 )
 from homeostat.observe.receivers.room import Place, Room
 from homeostat.observe.receivers.submit import Submitters
+from homeostat.serving import Application
 
 PROTOBUF: Final = b"application/x-protobuf"
 JSON: Final = b"application/json"

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summ
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from homeostat import serving as http_server
 from homeostat.core.config import ScrapeTarget
 from homeostat.core.errors import BadRequestError
 from homeostat.net import bind, bound_port
 from homeostat.observe.decode.metrics import decode_metrics
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import http_server
 from homeostat.observe.receivers.prometheus_otlp import OtlpMetrics
 from homeostat.observe.receivers.prometheus_scrape import BODY_BYTES_MAX, Scraper, TargetState
 from homeostat.observe.receivers.prometheus_text import SAMPLES_MAX, Translation, read

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from homeostat import serving as http_server
 from homeostat.core.errors import StoreFullError, TelemetryRejectedError
 from homeostat.net import bind, bound_port
 from homeostat.observe.decode.metrics import decode_metrics
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import http_server
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.prometheus_otlp import STALE_BITS, is_stale
 from homeostat.observe.receivers.prometheus_proto import METADATA_1, SERIES_1, SERIES_2, dense
