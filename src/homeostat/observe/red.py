@@ -450,6 +450,7 @@ def _histogram_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> Timed:
 def point(
     service: str, operation: str | None, window: tuple[int, int], sums: Sums, histogram: npt.NDArray[np.int64]
 ) -> RedPoint:
+    """The six sums and the histogram of one window as a point."""
     requests, errors, duration, down_requests, down_errors, down_duration = sums.tolist()
     return RedPoint(
         service=service,
