@@ -5,6 +5,7 @@ Then each line of its input is a question that a
 line answers: ``trace HEX`` (is it stored?), ``counters``. When the input ends, it stops as ``homeostat up`` does.
 """
 
+import faulthandler
 import json
 import logging
 import sys
@@ -21,6 +22,8 @@ from homeostat.observe.pipeline import Pipeline, running
 from homeostat.observe.receivers.prometheus_scrape import Scraper
 from homeostat.runtime import SystemClock
 
+STALL_S = 5.0
+
 
 async def _answer(pipeline: Pipeline, question: str) -> object:
     match question.split():
@@ -30,6 +33,13 @@ async def _answer(pipeline: Pipeline, question: str) -> object:
             return pipeline.counters.model_dump()
         case _:
             return None
+
+
+async def _beat() -> None:
+    """Say in the log where every thread is, when the event loop stands still."""
+    while True:
+        faulthandler.dump_traceback_later(STALL_S)
+        await anyio.sleep(1)
 
 
 async def _run(directory: Path, shown: int) -> None:
@@ -45,11 +55,13 @@ async def _run(directory: Path, shown: int) -> None:
     ):
         scraper = Scraper((target,), pipeline.submitters.metrics, pipeline.refuse, clock)
         tasks.start_soon(scraper.run)
+        tasks.start_soon(_beat)
         ports = {"otlp_http": pipeline.http_port, "otlp_grpc": pipeline.grpc_port, **asdict(pipeline.foreign)}
         print(json.dumps(ports), flush=True)
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
             print(json.dumps(await _answer(pipeline, line)), flush=True)
         tasks.cancel_scope.cancel()
+    faulthandler.cancel_dump_traceback_later()
 
 
 if __name__ == "__main__":

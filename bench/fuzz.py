@@ -193,7 +193,8 @@ def _attack(receivers: list[Receiver], seconds: float, seed: int, keep: Path) ->
         result[f"{receiver.name}_peak_rss_mb"] = round(target.peak_rss_mb, 1)
     result["unclean_stops"] = not stopped
     result["tracebacks"] = log.count("Traceback")
-    if "Traceback" in log or not stopped:
+    result["stalls"] = log.count("Timeout (")  # of the event loop
+    if result["tracebacks"] or result["stalls"] or not stopped:
         (keep / f"log-{receivers[0].name}").write_text(log, encoding="utf-8")
     print(json.dumps(counters), file=sys.stderr)
     return result
