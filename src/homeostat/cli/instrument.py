@@ -1,0 +1,122 @@
+"""``homeostat instrument``: run a program under OpenTelemetry's auto-instrumentation, or ask why it is silent."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from homeostat.cli.client import JsonOption
+from homeostat.cli.output import EXIT_FAILED, print_json, print_table, say_error
+
+if TYPE_CHECKING:
+    from homeostat.instrument.doctor import Report
+    from homeostat.instrument.plan import Plan
+
+
+class _RunByDefault(TyperGroup):
+    """``instrument -- python app.py`` is ``instrument run -- python app.py``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    help="Run a Python program under OpenTelemetry's auto-instrumentation: homeostat instrument -- python app.py",
+    no_args_is_help=True,
+)
+
+ServiceOption = Annotated[str | None, typer.Option("--service", help="service.name; default: guessed.")]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option("--endpoint", help="OTLP over HTTP, e.g. http://127.0.0.1:4318; default: what runs here."),
+]
+DataOption = Annotated[Path, typer.Option("--data", help="Data directory of the running Homeostat.")]
+DATA = Path("homeostat-data")
+Command = Annotated[list[str], typer.Argument(help="The program, behind `--`.")]
+_ANY = {"allow_interspersed_args": False, "ignore_unknown_options": False}
+
+
+@app.command("run", context_settings=_ANY)
+def run(
+    command: Command, service: ServiceOption = None, endpoint: EndpointOption = None, data: DataOption = DATA
+) -> None:
+    """Run a program; signals and exit code are its own."""
+    from homeostat.instrument.launch import endpoint_of, environment, service_of
+
+    plan = _plan(command)
+    where = endpoint_of(endpoint, data, os.environ)
+    name = service or os.environ.get("OTEL_SERVICE_NAME") or service_of(command, Path.cwd())
+    environ = environment(plan, endpoint=where, service=name, environ=os.environ)
+    say_error(f"homeostat: traces, metrics and logs of {name} go to {where} ({plan.way} instrumentation)")
+    if plan.missing:
+        say_error(f"homeostat: not instrumented yet; this brings it: {plan.target.install(plan.missing)}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(command[0], command, environ)
+
+
+@app.command("doctor", context_settings=_ANY)
+def doctor(
+    command: Annotated[list[str] | None, typer.Argument(help="A program to start and watch, behind `--`.")] = None,
+    service: ServiceOption = None,
+    endpoint: EndpointOption = None,
+    data: DataOption = DATA,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long the program may run.")] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which libraries can be hooked and, with a program, which really were; exit code 1: none."""
+    from homeostat.instrument import doctor as examination
+    from homeostat.instrument.launch import endpoint_of, service_of
+
+    words = command or []
+    report = examination.examine(
+        _plan(words),
+        words,
+        endpoint=endpoint_of(endpoint, data, os.environ),
+        service=service or os.environ.get("OTEL_SERVICE_NAME") or service_of(words, Path.cwd()),
+        environ=os.environ,
+        seconds=seconds,
+    )
+    if as_json:
+        print_json(examination.as_json(report))
+    else:
+        _show(report)
+    if not report.hooked:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _plan(command: list[str]) -> "Plan":
+    from homeostat.instrument.plan import make_plan
+    from homeostat.instrument.target import interpreter_of, look
+
+    return make_plan(look(interpreter_of(command)))
+
+
+def _show(report: "Report") -> None:
+    print(f"Python {report.version} ({report.python}), {report.way} instrumentation, service {report.service}")
+    answer = "answers" if report.endpoint.answers else "does not answer"
+    print(f"{report.endpoint.address} {answer}: {report.endpoint.detail}")
+    print_table(
+        ("LIBRARY", "VERSION", "STATE", "SPANS", "INSTRUMENTATION", "WHY"),
+        [
+            (
+                each.library or "(standard library)",
+                each.version,
+                each.verdict,
+                "" if each.spans is None else str(each.spans),
+                each.package,
+                each.why,
+            )
+            for each in report.findings
+        ],
+    )
+    if report.exit_code:
+        print(f"The program ended with exit code {report.exit_code}.")
+    if not report.hooked:
+        print("Nothing was hooked.")

@@ -1,0 +1,231 @@
+"""Real programs under real auto-instrumentation: what they send arrives in a running pipeline."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.errors import BadRequestError
+from homeostat.core.models import TraceQuery
+from homeostat.instrument.launch import DEFAULT_ENDPOINT, endpoint_of, service_of
+from homeostat.instrument.packages import Known
+from homeostat.instrument.plan import Way, make_plan
+from homeostat.instrument.target import Target, interpreter_of, look
+from homeostat.observe import pipeline
+from homeostat.runtime import SystemClock
+from support.servers import needs_postgres, needs_redis, postgres_server, redis_server
+
+CLI = [sys.executable, "-m", "homeostat.cli.main", "instrument"]
+WITHIN_S = 60.0
+SHOP = """
+import os, sys, threading
+import flask, psycopg2, redis, requests
+from werkzeug.serving import make_server
+
+app = flask.Flask("shop")
+
+@app.get("/order/<int:number>")
+def order(number):
+    redis.Redis(port=int(os.environ["REDIS_PORT"])).incr("orders")
+    with psycopg2.connect(os.environ["DSN"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT %s + 1", (number,))
+        return str(cursor.fetchone()[0])
+
+server = make_server("127.0.0.1", 0, app)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(requests.get(f"http://127.0.0.1:{server.port}/order/41").text)
+server.shutdown()
+sys.exit(7)
+"""
+
+
+async def _run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[bytes]:
+    with anyio.fail_after(WITHIN_S):
+        return await anyio.run_process([*CLI, *arguments], check=False, cwd=folder, env=os.environ | environ)
+
+
+def _receiving(folder: Path) -> object:
+    storage = StorageConfig(path=folder / "data")
+    return pipeline.running(ReceiverConfig.only(otlp_http_port=0), storage, SystemClock())
+
+
+@needs_redis
+@needs_postgres
+async def test_spans_of_a_shop_arrive_with_their_service_and_their_parents(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    with redis_server(tmp_path) as port, postgres_server() as dsn:
+        async with _receiving(tmp_path) as observed:
+            given = {"REDIS_PORT": str(port), "DSN": dsn}
+            endpoint = f"http://127.0.0.1:{observed.http_port}"
+            ran = await _run(
+                "--endpoint", endpoint, "--", sys.executable, "shop.py", folder=tmp_path, **given
+            )  # fmt: skip
+            assert ran.returncode == 7, ran.stderr
+            assert ran.stdout.strip() == b"42"
+            assert f"of shop go to {endpoint}".encode() in ran.stderr
+            now = SystemClock().now()
+            query = TraceQuery(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5), service="shop")
+            found = (await observed.store.search(query)).traces
+            traces = [await observed.store.trace(each.trace_id) for each in found]
+            (trace,) = [each for each in traces if each is not None and len(each.spans) > 2]
+            spans = {span.name: span for span in trace.spans}
+            server = spans["GET /order/<int:number>"]
+            assert server.parent_span_id == spans["GET"].span_id
+            assert spans["INCRBY"].parent_span_id == server.span_id
+            assert spans["SELECT"].parent_span_id == server.span_id
+            metrics = {each.name for each in await observed.metrics.metrics(now - timedelta(minutes=5))}
+            assert "http.server.request.duration" in metrics or "http.server.duration" in metrics
+
+
+async def test_the_doctor_names_what_was_hooked_and_counts_its_spans(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import flask\napp = flask.Flask('a')\napp.add_url_rule('/', view_func=lambda: 'hi')\n"
+        "assert app.test_client().get('/').text == 'hi'\n"
+    )
+    async with _receiving(tmp_path) as observed:
+        endpoint = f"http://127.0.0.1:{observed.http_port}"
+        ran = await _run(
+            "doctor", "--json", "--endpoint", endpoint, "--", sys.executable, "app.py", folder=tmp_path,
+            OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="redis",
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+    rows = {row["library"]: row for row in report["findings"] if row["library"]}
+    assert rows["flask"]["verdict"] == "hooked"
+    assert rows["flask"]["spans"] == 1
+    assert rows["redis"]["verdict"] == "not hooked"
+    assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in rows["redis"]["why"]
+    assert report["endpoint"]["answers"] is True
+    assert report["exit_code"] == 0
+
+
+async def test_nothing_hooked_is_exit_code_one_and_a_closed_port_is_named(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("print('alone')\n")
+    ran = await _run(
+        "doctor", "--endpoint", "http://127.0.0.1:9", "--", sys.executable, "app.py", folder=tmp_path,
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="*", OTEL_EXPORTER_OTLP_TIMEOUT="1",
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert b"Nothing was hooked" in ran.stdout
+    assert b"does not answer" in ran.stdout
+
+
+async def test_a_program_of_another_environment_uses_our_instrumentation_but_its_own_libraries(
+    tmp_path: Path,
+) -> None:
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    python = tmp_path / "venv/bin/python"
+    site = next((tmp_path / "venv/lib").glob("python*/site-packages"))
+    (site / "flask").mkdir()  # not ours: it must win
+    (site / "flask" / "__init__.py").write_text("WHOSE = 'the program'\n")
+    (tmp_path / "app.py").write_text(
+        "import flask, sqlite3, sys\nprint(flask.WHOSE)\nsqlite3.connect(':memory:').cursor().execute('select 1')\n"
+        "try:\n    import fastapi\nexcept ImportError:\n    print('no fastapi')\n"
+    )
+    async with _receiving(tmp_path) as observed:
+        endpoint = f"http://127.0.0.1:{observed.http_port}"
+        ran = await _run(
+            "--service", "far", "--endpoint", endpoint, "--", str(python), "app.py", folder=tmp_path,
+            XDG_CACHE_HOME=str(tmp_path / "cache"),
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split(b"\n")[:2] == [b"the program", b"no fastapi"]
+        assert b"bundled instrumentation" in ran.stderr
+        now = SystemClock().now()
+        query = TraceQuery(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5), service="far")
+        assert (await observed.store.search(query)).traces
+
+
+def _target(version: tuple[int, int, int] = sys.version_info[:3], **packages: str) -> Target:
+    named = {name.replace("_", "-"): each for name, each in packages.items()}
+    return Target(
+        python="/venv/bin/python",
+        implementation="cpython",
+        version=version,
+        prefix="/venv",
+        packages=named,
+    )
+
+
+def test_another_python_version_is_refused_with_the_command_that_helps() -> None:
+    with pytest.raises(BadRequestError, match=r"cpython 3\.8\.1.*pip install .*opentelemetry-instrumentation-flask"):
+        make_plan(_target((3, 8, 1), flask="3.0.0"))
+
+
+def test_an_api_of_another_version_is_refused_with_the_command_that_helps() -> None:
+    with pytest.raises(BadRequestError, match=r"opentelemetry-api 1\.1\.0.*pip install"):
+        make_plan(_target(opentelemetry_api="1.1.0"))
+
+
+def test_a_library_too_old_for_what_we_bring_is_refused() -> None:
+    with pytest.raises(BadRequestError, match=r"protobuf 3\.1\.0"):
+        make_plan(_target(protobuf="3.1.0"))
+
+
+def test_versions_that_the_instrumentation_does_not_know_are_a_conflict() -> None:
+    (flask,) = [each for each in make_plan(_target(flask="0.1")).libraries if each.name == "flask"]
+    assert flask.state == "conflict"
+    assert make_plan(_target()).way is Way.BUNDLED
+
+
+def test_our_own_environment_is_recognised() -> None:
+    assert look(sys.executable).is_ours
+
+
+def test_the_interpreter_of_a_script_is_read_from_its_first_line(tmp_path: Path) -> None:
+    script = tmp_path / "flask"
+    script.write_text(f"#!{sys.executable}\nprint(1)\n")
+    script.chmod(0o755)
+    assert interpreter_of([str(script), "run"]) == sys.executable
+    script.write_text(f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\nprint(1)\n")
+    assert interpreter_of([str(script)]) == sys.executable
+
+
+@pytest.mark.parametrize("first_line", ["#!/bin/bash", "", "\x7fELF"])
+def test_what_is_no_python_is_refused(tmp_path: Path, first_line: str) -> None:
+    script = tmp_path / "tool"
+    script.write_text(f"{first_line}\n")
+    script.chmod(0o755)
+    with pytest.raises(BadRequestError, match="no Python program"):
+        interpreter_of([str(script)])
+    with pytest.raises(BadRequestError, match="no command"):
+        interpreter_of([str(tmp_path / "nothing")])
+
+
+def test_the_service_is_named_after_the_project_the_script_or_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "parcel"
+    folder.mkdir()
+    assert service_of(["python", "checkout.py"], folder) == "checkout"
+    assert service_of(["gunicorn", "-b", "127.0.0.1:0", "billing.wsgi:app"], folder) == "billing"
+    assert service_of(["python", "-m", "mailer"], folder) == "mailer"
+    assert service_of(["python", "app.py"], folder) == "parcel"
+    (folder / "pyproject.toml").write_text('[project]\nname = "courier"\n')
+    assert service_of(["python", "app.py"], folder) == "courier"
+    (folder / "pyproject.toml").write_text("[project\n")
+    assert service_of(["flask", "run"], folder) == "parcel"
+
+
+def test_the_endpoint_is_the_given_one_else_the_one_of_the_running_homeostat(tmp_path: Path) -> None:
+    assert endpoint_of(None, tmp_path, {}) == DEFAULT_ENDPOINT
+    (tmp_path / "ready.json").write_text('{"otlp_http": "http://127.0.0.1:7"}')
+    assert endpoint_of(None, tmp_path, {}) == "http://127.0.0.1:7"
+    assert endpoint_of(None, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://far:1/"}) == "http://far:1"
+    with pytest.raises(BadRequestError, match="no address"):
+        endpoint_of("far:1", tmp_path, {})
+    for text in ("[]", "{", '{"otlp_http": null}'):
+        (tmp_path / "ready.json").write_text(text)
+        assert endpoint_of(None, tmp_path, {}) == DEFAULT_ENDPOINT
+
+
+@given(st.text(max_size=20))
+def test_any_version_text_fits_or_does_not(version: str) -> None:
+    assert Known("flask", ">=1.0", "x", "1").fits(version) in {True, False}
