@@ -220,7 +220,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each receiver")
     parser.add_argument("--together", action="store_true", help="all at once, in one process")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where what did harm is kept")
+    parser.add_argument("--keep", type=Path, default=Path(".bench/fuzz"), help="where what did harm is kept")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
