@@ -207,13 +207,20 @@ def export(
             size = sum(sys.stdout.buffer.write(piece) for piece in pieces)
             sys.stdout.buffer.flush()
         else:
-            unfinished = out.with_name(
-                out.name + ".part"
-            )  # a download that breaks off leaves no file that looks whole
-            with unfinished.open("wb") as file:
-                size = sum(file.write(piece) for piece in pieces)
-            unfinished.replace(out)
+            size = _write_whole(out, pieces)
     print(f"{size:,} bytes written to {out} ({chosen}).", file=sys.stderr)
+
+
+def _write_whole(out: Path, pieces: Iterator[bytes]) -> int:
+    """A download that breaks off leaves no file that looks whole."""
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        with unfinished.open("wb") as file:
+            size = sum(file.write(piece) for piece in pieces)
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return size
 
 
 def _conditions(
