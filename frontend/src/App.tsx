@@ -14,6 +14,7 @@ const Slos = lazy(() => import("./pages/slos/Slos"));
 const SloPage = lazy(() => import("./pages/slos/SloPage"));
 const SloEdit = lazy(() => import("./pages/slos/SloEdit"));
 const SloImport = lazy(() => import("./pages/slos/SloImport"));
+const Logs = lazy(() => import("./pages/logs/Logs"));
 const NotFound = lazy(() => import("./pages/NotFound"));
 
 /** Which page stands under which address. */
@@ -34,6 +35,7 @@ export function App() {
           <Route path="slos/import" element={<SloImport />} />
           <Route path="slos/:id" element={<SloPage />} />
           <Route path="slos/:id/edit" element={<SloEdit />} />
+          <Route path="logs" element={<Logs />} />
           <Route path="*" element={<NotFound />} />
         </Route>
       </Routes>

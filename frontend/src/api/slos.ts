@@ -157,6 +157,16 @@ export function useSlo(id: string, enabled = true) {
   });
 }
 
+/** The history in another step than the usual one; null: the usual one will do. */
+export function useSloHistory(id: string, stepS: number | null) {
+  return useQuery({
+    queryKey: ["slos", "history", id, stepS],
+    queryFn: ({ signal }) => getJson<SloDetail>(one(id), { step_s: stepS }, signal),
+    refetchInterval: ONE_EVERY_MS,
+    enabled: stepS !== null,
+  }).data?.history;
+}
+
 /** What a person can do to an objective. `save` with an id changes it, or makes it again after it was deleted. */
 export type SloChange =
   | { kind: "save"; id: string | null; definition: SloDefinition }

@@ -48,12 +48,22 @@ function axes(format: (value: number) => string): uPlot.Axis[] {
   ];
 }
 
+const FEW = 3;
+
+/** A line needs two points beside each other: where there are hardly any, each is drawn as a dot. */
+function fewPoints(chart: uPlot, index: number): boolean {
+  const values = chart.data[index] ?? [];
+  let known = 0;
+  for (const value of values) if (value !== null && value !== undefined) known += 1;
+  return known <= FEW;
+}
+
 function lines(data: ChartData): uPlot.Series[] {
   return data.series.map((series) => ({
     label: series.label,
     stroke: cssColor(series.color),
     width: 1.75,
-    points: { show: false },
+    points: { show: fewPoints, size: 6, fill: cssColor(series.color) },
     ...(series.dash === undefined ? {} : { dash: series.dash }),
     ...(series.fill === true ? { fill: faint(cssColor(series.color)) } : {}),
   }));

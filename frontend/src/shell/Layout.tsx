@@ -59,6 +59,7 @@ export function Layout() {
             </NavLink>
             <NavLink to="/traces">Traces</NavLink>
             <NavLink to="/map">Map</NavLink>
+            <NavLink to="/logs">Logs</NavLink>
             <NavLink to="/slos">SLOs</NavLink>
           </nav>
           <ThemeSwitch />

@@ -1,6 +1,6 @@
 import { useMemo } from "react";
 
-import type { SloDetail, SloPoint } from "../../api/slos";
+import { useSloHistory, type SloAnswer, type SloDetail, type SloPoint } from "../../api/slos";
 import { ChartPanel } from "../../charts/ChartPanel";
 import type { ChartData, Series } from "../../charts/series";
 import { Empty } from "../../ui/States";
@@ -17,6 +17,17 @@ const THRESHOLD_LOOKS: readonly Pick<Series, "color" | "dash">[] = [
 function known(points: readonly SloPoint[]): readonly SloPoint[] {
   const first = points.findIndex((point) => point.total !== null);
   return first < 0 ? [] : points.slice(Math.max(0, first - 1));
+}
+
+const STEPS_MAX = 1_900;
+const PARTS = 60;
+
+/** A finer step, when so little of the window was counted that the usual one shows hardly a point; else null. */
+function finerStep(slo: SloAnswer, usualS: number): number | null {
+  if (slo.covered_s === null || slo.covered_s > usualS * PARTS) return null;
+  const finest = Math.ceil(slo.window_s / STEPS_MAX / 60) * 60;
+  const step = Math.max(finest, Math.ceil(slo.covered_s / PARTS / 60) * 60);
+  return step < usualS ? step : null;
 }
 
 function budgetChart(points: readonly SloPoint[], times: number[]): ChartData {
@@ -51,11 +62,13 @@ function burnChart(detail: SloDetail, points: readonly SloPoint[], times: number
 
 /** The budget over the window, and how fast it burned, with the factors at which alerts fire. */
 export function SloCharts({ detail, asTable }: { detail: SloDetail; asTable: boolean }) {
+  const finer = useSloHistory(detail.slo.id, finerStep(detail.slo, detail.history.step_s));
+  const history = finer ?? detail.history;
   const charts = useMemo(() => {
-    const points = known(detail.history.points);
+    const points = known(history.points);
     const times = points.map((point) => Date.parse(point.time) / 1_000);
     return { budget: budgetChart(points, times), rate: burnChart(detail, points, times), any: points.length > 0 };
-  }, [detail]);
+  }, [detail, history]);
   if (!charts.any) {
     return (
       <Empty icon="question" title="Nothing was counted in this window">
@@ -67,7 +80,7 @@ export function SloCharts({ detail, asTable }: { detail: SloDetail; asTable: boo
     <>
       <div className="slo-charts">
         <ChartPanel title="Budget left" data={charts.budget} asTable={asTable} syncKey="slo" height={200} />
-        <ChartPanel title={`Burn rate over each ${span(detail.history.step_s)}`} data={charts.rate} asTable={asTable} syncKey="slo" height={200} />
+        <ChartPanel title={`Burn rate over each ${span(history.step_s)}`} data={charts.rate} asTable={asTable} syncKey="slo" height={200} />
       </div>
       <p className="quiet">The time before anything was counted is not drawn. Alerts look at the burn rate over their own windows, below.</p>
     </>

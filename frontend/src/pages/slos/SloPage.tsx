@@ -202,7 +202,7 @@ function Shown({ detail }: { detail: SloDetail }) {
       <section className="card card__body slo-facts-card" aria-label="How it stands">
         <Facts slo={slo} />
       </section>
-      <Card title={`The last ${span(slo.window_s)}, in steps of ${span(detail.history.step_s)}`} aside={toggle}>
+      <Card title={`The last ${span(slo.window_s)}`} aside={toggle}>
         <SloCharts detail={detail} asTable={asTable} />
       </Card>
       <div className="slo-columns">
