@@ -15,6 +15,7 @@ from event_support import event_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
+from log_support import Kept
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
@@ -31,6 +32,7 @@ from homeostat.core.config import SloConfig
 from homeostat.observe.slo import SloService, Sources
 from homeostat.runtime import SystemIds
 from homeostat.store.state import open_state
+from support.telemetry import L, gauge
 
 EXAMPLES_PER_CALL = 15
 KNOWN = {
@@ -65,13 +67,16 @@ async def filled(path: Path) -> AsyncGenerator[Setup, None]:
         yield setup
 
 
-async def whole(setup: Setup) -> ApiParts:
-    """The parts with objectives and events."""
+async def whole(setup: Setup, directory: Path) -> ApiParts:
+    """The parts with objectives, events, log records and metrics."""
     sources = Sources(RedMinutesTable(seconds=setup.red.seconds), setup.state)
     slos = SloService(SloConfig(), sources, setup.state, clock=setup.clock, ids=SystemIds(), bus=setup.bus)
     await slos.open()
     await slos.look()
-    return setup.parts(events=event_parts(setup), slos=slos)
+    kept = Kept(directory)
+    kept.say(L("order 17 failed", at=-5, trace=1, severity=17), L("all is well", at=-1000))
+    kept.measure([gauge("load", [(-30, 1.5)])])
+    return setup.parts(events=event_parts(setup), slos=slos, logs=kept.logs, metrics=kept.metrics)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, No
 
     async def serve() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            async with filled(path) as setup, serving(create_api(await whole(setup)), listener):
+            async with filled(path) as setup, serving(create_api(await whole(setup, path.parent)), listener):
                 started.set_result(f"http://127.0.0.1:{listener.getsockname()[1]}")
                 await anyio.to_thread.run_sync(stop.wait)
 
