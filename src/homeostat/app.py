@@ -18,6 +18,7 @@ from homeostat.core.resources import flag
 from homeostat.correlation import Correlation
 from homeostat.detect import Detection, HealthReader, Signals
 from homeostat.drivers import DriverParts, load_drivers
+from homeostat.drivers.sources import telemetry_of
 from homeostat.flags import FlagService, load_flags
 from homeostat.heal import Healer
 from homeostat.heartbeat import Heartbeat
@@ -116,13 +117,16 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         slos = _objectives(config, state, observed, correlation, clock, ids, bus)
         await slos.open()
+        servers = telemetry_of(
+            config.watch, traces=observed.submitters.traces, metrics=observed.submitters.metrics, clock=clock
+        )
         scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(keep_in_balance, loop)
         tasks.start_soon(_tell_of_flag_changes, bus, story)
         tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
-        for part in (slos, correlation, scraper):
+        for part in (slos, correlation, scraper, servers):
             tasks.start_soon(part.run)
         yield Homeostat(
             config=config,

@@ -82,6 +82,11 @@ def postgres_server() -> Iterator[str]:
         process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **as_user)
         try:
             until_listening(port, process)
+            asked = [PG_BIN.with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            deadline = time.monotonic() + READY_WITHIN_S
+            while subprocess.run(asked, check=False).returncode:
+                assert time.monotonic() < deadline, "PostgreSQL was not ready in time"
+                time.sleep(0.05)
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
             process.send_signal(2)  # fast shutdown: sessions are ended

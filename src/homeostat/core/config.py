@@ -176,10 +176,38 @@ class ProcessConfig(Section):
         return self.service or self.name
 
 
+class PostgresWatch(Section):
+    """A PostgreSQL server whose figures and slow statements are read (homeostat[postgres])."""
+
+    dsn: str = Field(min_length=1)  # e.g. postgresql://homeostat@127.0.0.1/shop; a role with pg_monitor
+    service: str = Field(default="postgresql", min_length=1)
+    interval: Duration = timedelta(seconds=10)
+    slow_statement: Duration = timedelta(seconds=1)  # statements that run longer become spans
+    top_statements: int = Field(default=50, ge=0, le=1000)  # of pg_stat_statements, by time in all
+
+
+class RedisWatch(Section):
+    """A Redis server whose figures and slow log are read (homeostat[redis])."""
+
+    url: str = Field(pattern=r"^(redis|rediss|unix)://")  # e.g. redis://127.0.0.1:6379
+    service: str = Field(default="redis", min_length=1)
+    interval: Duration = timedelta(seconds=10)
+
+
+class NginxWatch(Section):
+    """An nginx whose access log, in the format of ``homeostat instrument nginx``, becomes server spans."""
+
+    access_log: Path
+    service: str = Field(default="nginx", min_length=1)
+
+
 class WatchConfig(Section):
     """What is watched beside telemetry."""
 
     processes: tuple[ProcessConfig, ...] = ()
+    postgres: tuple[PostgresWatch, ...] = ()
+    redis: tuple[RedisWatch, ...] = ()
+    nginx: tuple[NginxWatch, ...] = ()
 
 
 class PolicyRule(Section):

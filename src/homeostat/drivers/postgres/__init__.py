@@ -1,0 +1,1 @@
+"""PostgreSQL servers: figures and statements as metrics, slow statements as spans."""

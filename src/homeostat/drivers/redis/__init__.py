@@ -1,0 +1,1 @@
+"""Redis servers: INFO as metrics, the slow log as spans."""

@@ -1,0 +1,13 @@
+"""Servers whose telemetry Homeostat reads itself: from ``watch`` to the loop that reads them. ``app`` calls this."""
+
+from homeostat.core.config import WatchConfig
+from homeostat.core.ports import Clock
+from homeostat.drivers.postgres.sensors import PostgresReader
+from homeostat.drivers.redis.sensors import RedisReader
+from homeostat.drivers.telemetry import Reader, Submit, Telemetry, Ways
+
+
+def telemetry_of(watch: WatchConfig, *, traces: Submit, metrics: Submit, clock: Clock) -> Telemetry:
+    """Everything that ``watch`` names beside processes; run it with ``Telemetry.run``."""
+    readers: list[Reader] = [*map(PostgresReader, watch.postgres), *map(RedisReader, watch.redis)]
+    return Telemetry(readers, Ways(traces, metrics), clock)
