@@ -18,6 +18,7 @@ from homeostat.core.models import TraceQuery, TraceSummary
 from homeostat.core.ports import TelemetryStore
 from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from support import clickhouse
 from support.spans import CLIENT, INTERNAL, NOON, SERVER, HandClock, S, body, trace_hex
 
 Fill = Callable[[Path, Sequence[Sequence[S]]], TelemetryStore]
@@ -69,11 +70,37 @@ def _restarted(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStor
     return _opened(directory)
 
 
+def _in_clickhouse(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStore:
+    """All of it was written there, by this process or by others."""
+    store = _opened(directory)
+    clickhouse.attach(directory, traces=store)
+    return _flushed(store, batches, every=1)
+
+
+def _in_clickhouse_and_memory(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStore:
+    """Some of it is still on its way; the first part was stored before ClickHouse was configured."""
+    store = _opened(directory)
+    first = _flushed(store, batches[:1], every=1)
+    clickhouse.attach(directory, traces=first)
+    return _flushed(first, batches[1:], every=2)
+
+
+def _flushed(store: EmbeddedTelemetryStore, batches: Sequence[Sequence[S]], every: int) -> EmbeddedTelemetryStore:
+    for number, batch in enumerate(batches):
+        _put(store, batch)
+        if number % every == 0:
+            store.seal()
+            assert store.flush(), store.troubles
+    return store
+
+
 STORES: dict[str, Fill] = {
     "in memory": _in_memory,
     "in segments": _in_segments,
     "in both": _in_both,
     "restarted": _restarted,
+    "in clickhouse": _in_clickhouse,
+    "in clickhouse and memory": _in_clickhouse_and_memory,
 }
 
 

@@ -1,0 +1,165 @@
+"""The way to a ClickHouse: SQL with bound parameters in, Arrow out. Used by everything in this package.
+
+``HttpEngine`` speaks to a server through clickhouse-connect (the extra ``homeostat[clickhouse]``). Values never
+become part of the SQL text: they go as ``{name:Type}`` parameters, which the server binds.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from homeostat.core.config import ClickHouseConfig
+from homeostat.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Value = str | int | float | Sequence[str]
+Parameters = Mapping[str, Value]
+
+_CONNECT_S: Final = 5
+_ANSWER_S: Final = 60
+_QUESTION_S: Final = 30
+_MEMORY_BYTES: Final = 4 << 30
+LIMITS: Final = {"max_execution_time": _QUESTION_S, "max_memory_usage": _MEMORY_BYTES}
+"""Settings of every question: what a server spends on one is bounded."""
+
+INSERT_SETTINGS: Final = {"deduplicate_blocks_in_dependent_materialized_views": 1, "async_insert": 0}
+"""Settings of every insert: an insert that is repeated is not counted twice, and has happened when it returns."""
+
+
+class Engine(Protocol):
+    """A ClickHouse with one database chosen. Safe to use from several threads.
+
+    Every method raises StoreError, whose message says what to do; whatever it is, it may work later.
+    """
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+        """What a SELECT answers."""
+        ...
+
+    def command(self, sql: str) -> None:
+        """Run a statement without an answer."""
+        ...
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """Append rows, by the names of their columns; a block with a token that came before is left out."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class HttpEngine:
+    """A server, over its HTTP interface."""
+
+    def __init__(self, config: ClickHouseConfig, password: str | None = None) -> None:
+        """Does not connect yet. Raises StoreError without the extra, or for a URL that is none."""
+        self._config = config
+        self._password = config.password or password or ""
+        self._client: Client | None = None
+        _library()
+        parts = urlsplit(config.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise StoreError(
+                f"storage.clickhouse.url: {config.url!r} is no address. Write e.g. http://127.0.0.1:8123."
+            )
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+        """See ``Engine``."""
+        try:
+            raw = self._connected().raw_query(sql, dict(parameters or {}), settings=LIMITS, fmt="ArrowStream")
+        except Exception as error:
+            raise self._failed(error) from error
+        return read_stream(raw)
+
+    def command(self, sql: str) -> None:
+        """See ``Engine``."""
+        try:
+            self._connected().command(sql)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """See ``Engine``."""
+        settings = INSERT_SETTINGS | {"insert_deduplication_token": token}
+        names = rows.schema.names
+        try:
+            self._connected().raw_insert(table, names, write_stream(rows), settings, fmt="ArrowStream")
+        except Exception as error:
+            raise self._failed(error) from error
+
+    @property
+    def database(self) -> str:
+        """Where its tables are."""
+        return self._config.database
+
+    def close(self) -> None:
+        """See ``Engine``."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _connected(self) -> "Client":
+        """The client, connected at the first question; the database is made where it is missing."""
+        if self._client is None:
+            parts = urlsplit(self._config.url)
+            options: dict[str, Any] = {
+                "host": parts.hostname,
+                "port": parts.port or (8443 if parts.scheme == "https" else 8123),
+                "interface": parts.scheme,
+                "username": self._config.user,
+                "password": self._password,
+                "connect_timeout": _CONNECT_S,
+                "send_receive_timeout": _ANSWER_S,
+                "autogenerate_session_id": False,  # a session would let only one thread ask at a time
+                "form_encode_query_params": True,  # a thousand trace ids don't fit into a URL
+            }
+            first = _library().get_client(**options)
+            first.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._config.database)}")
+            first.close()
+            made: Client = _library().get_client(database=self._config.database, **options)
+            self._client = made
+            return made
+        return self._client
+
+    def _failed(self, error: Exception) -> StoreError:
+        reason = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+        return StoreError(
+            f"ClickHouse at {self._config.url} (database {self._config.database}) does not do what it is asked: "
+            f"{reason}. Check the server and storage.clickhouse. What was acknowledged is in the log: retry later."
+        )
+
+
+def _library() -> ModuleType:
+    try:
+        import clickhouse_connect
+    except ImportError as error:
+        raise StoreError(
+            "storage.clickhouse is set, and its client is not installed. Install homeostat[clickhouse]."
+        ) from error
+    return clickhouse_connect
+
+
+def quoted(identifier: str) -> str:
+    """An identifier for SQL text."""
+    escaped = identifier.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
+
+
+def read_stream(raw: bytes) -> pa.Table:
+    """An answer in the format ``ArrowStream``."""
+    with pa.ipc.open_stream(raw) as reader:
+        return reader.read_all()
+
+
+def write_stream(rows: pa.Table) -> bytes:
+    """Rows in the format ``ArrowStream``."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
