@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 
-import { getJson, postJson, type Params } from "./client";
+import { getJson, postJson } from "./client";
 import { takeFirstOverview } from "./first";
 import type {
   ActionSpec,
@@ -15,7 +15,6 @@ import type {
   Run,
   TimelineEntry,
   Trace,
-  TraceSummary,
 } from "./types";
 
 const OVERVIEW_EVERY_MS = 4_000;
@@ -92,15 +91,6 @@ export function useTimeline() {
     queryKey: ["timeline"],
     queryFn: ({ signal }) => getJson<TimelineEntry[]>("/api/timeline", { minutes: 60, limit: 500 }, signal),
     refetchInterval: 60_000,
-  });
-}
-
-export function useTraceSearch(params: Params, enabled: boolean) {
-  return useQuery({
-    queryKey: ["traces", params],
-    queryFn: ({ signal }) => getJson<{ traces: TraceSummary[] }>("/api/traces", params, signal),
-    placeholderData: keepPreviousData,
-    enabled,
   });
 }
 

@@ -258,6 +258,7 @@ export interface TraceSummary {
   span_count: number;
   error_count: number;
   services: string[];
+  sampling_probability: number; // it stands for 1 / this
 }
 
 export interface SpanEvent {
@@ -294,6 +295,8 @@ export interface Span {
 export interface Trace {
   trace_id: string;
   spans: Span[];
+  sampling_probability: number;
+  sampling_reason: string;
 }
 
 export interface LiveRed {

@@ -4,7 +4,9 @@ import { dayAndTime, duration, offset } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { CopyButton } from "../../ui/CopyButton";
 import { Icon } from "../../ui/Icon";
+import { Value } from "../../ui/Value";
 import type { Row } from "./layout";
+import { SpanLogs } from "./SpanLogs";
 
 function Pairs({ title, of }: { title: string; of: Record<string, string> }) {
   const pairs = Object.entries(of).sort(([a], [b]) => a.localeCompare(b));
@@ -56,7 +58,7 @@ function Events({ row }: { row: Row }) {
 }
 
 /** All that is known about one span. */
-export function SpanPanel({ row, onClose }: { row: Row; onClose: () => void }) {
+export function SpanPanel({ row, criticalMs, onClose }: { row: Row; criticalMs: number | null; onClose: () => void }) {
   const { span } = row;
   return (
     <aside className="card span-panel" aria-label="Span">
@@ -88,6 +90,12 @@ export function SpanPanel({ row, onClose }: { row: Row; onClose: () => void }) {
           <dd>{duration(row.selfMs)}</dd>
         </div>
         <div>
+          <dt>Critical</dt>
+          <dd>
+            <Value of={criticalMs} as={duration} />
+          </dd>
+        </div>
+        <div>
           <dt>Starts at</dt>
           <dd>+{duration(row.startMs)}</dd>
         </div>
@@ -100,6 +108,7 @@ export function SpanPanel({ row, onClose }: { row: Row; onClose: () => void }) {
       {row.orphan && <p className="quiet">Its parent span is not stored (not sent, or not yet).</p>}
       <Pairs title="Attributes" of={span.attributes} />
       <Events row={row} />
+      <SpanLogs traceId={span.trace_id} spanId={span.span_id} />
       <Pairs title="Resource" of={span.resource} />
       {span.links.length > 0 && (
         <details open>

@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent }
 import { colorOf } from "../../lib/colors";
 import { duration } from "../../lib/format";
 import { Button } from "../../ui/Button";
+import type { CriticalPath } from "./critical";
 import { keyMove } from "./keyboard";
 import { axisTicks, visibleRows, type Layout, type Row } from "./layout";
 import { WaterfallRow } from "./WaterfallRow";
@@ -15,6 +16,9 @@ const FOLD_ABOVE = 2_000;
 interface Props {
   layout: Layout;
   selected: string | null;
+  critical: CriticalPath | null; // null: not known yet
+  onlyCritical: boolean;
+  matches: ReadonlySet<string> | null; // null: nothing is searched for
   onSelect: (spanId: string) => void;
 }
 
@@ -36,7 +40,7 @@ function Axis({ durationMs }: { durationMs: number }) {
 }
 
 /** The spans as a tree over time. One tab stop; arrow keys move and fold, only what is in sight is in the page. */
-export function Waterfall({ layout, selected, onSelect }: Props) {
+export function Waterfall({ layout, selected, critical, onlyCritical, matches, onSelect }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => visibleRows(layout.rows, collapsed), [layout, collapsed]);
@@ -56,6 +60,11 @@ export function Waterfall({ layout, selected, onSelect }: Props) {
       return next;
     });
   }, []);
+
+  // What is selected from outside, by a search or the table, is unfolded.
+  if (selected !== null && at < 0 && collapsed.size > 0 && layout.rows.some((row) => row.span.span_id === selected)) {
+    setCollapsed(new Set());
+  }
 
   const reveal = list.scrollToIndex;
   useEffect(() => {
@@ -120,6 +129,12 @@ export function Waterfall({ layout, selected, onSelect }: Props) {
                 color={colorOf(layout.colors, row.span.service)}
                 folded={collapsed.has(row.span.span_id)}
                 selected={row.span.span_id === selected}
+                critical={critical?.pieces.get(row.span.span_id)}
+                match={matches?.has(row.span.span_id) ?? false}
+                dim={
+                  (onlyCritical && critical !== null && !critical.pieces.has(row.span.span_id)) ||
+                  (matches !== null && !matches.has(row.span.span_id))
+                }
                 onSelect={onSelect}
                 onToggle={toggle}
               />

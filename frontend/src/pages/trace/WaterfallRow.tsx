@@ -2,6 +2,7 @@ import { memo, type CSSProperties } from "react";
 
 import { duration } from "../../lib/format";
 import { Icon } from "../../ui/Icon";
+import type { Piece } from "./critical";
 import type { Row } from "./layout";
 
 const INDENT_PX = 14;
@@ -15,6 +16,9 @@ interface Props {
   color: string;
   folded: boolean;
   selected: boolean;
+  critical: readonly Piece[] | undefined; // undefined: not on the critical path
+  match: boolean;
+  dim: boolean;
   onSelect: (id: string) => void;
   onToggle: (id: string) => void;
 }
@@ -26,7 +30,14 @@ function labelStyle(place: Place, left: number, right: number): CSSProperties {
   return { right: place === "before" ? `calc(${(1 - left) * 100}% + 6px)` : `calc(${(1 - right) * 100}% + 6px)` };
 }
 
-function Bar({ row, durationMs, color }: { row: Row; durationMs: number; color: string }) {
+interface BarProps {
+  row: Row;
+  durationMs: number;
+  color: string;
+  critical: readonly Piece[] | undefined;
+}
+
+function Bar({ row, durationMs, color, critical }: BarProps) {
   const total = durationMs > 0 ? durationMs : 1;
   const left = row.startMs / total;
   const width = row.span.duration_ms / total;
@@ -42,6 +53,13 @@ function Bar({ row, durationMs, color }: { row: Row; durationMs: number; color: 
           background: color,
         }}
       />
+      {critical?.map((piece) => (
+        <span
+          key={piece.startMs}
+          className="bar__critical"
+          style={{ left: `${(piece.startMs / total) * 100}%`, width: `max(1px, ${(piece.durationMs / total) * 100}%)` }}
+        />
+      ))}
       <span className={`bar__label bar__label--${place}`} style={labelStyle(place, left, left + width)}>
         {duration(row.span.duration_ms)}
       </span>
@@ -51,7 +69,7 @@ function Bar({ row, durationMs, color }: { row: Row; durationMs: number; color: 
 
 /** One span in the waterfall. */
 export const WaterfallRow = memo(function WaterfallRow(props: Props) {
-  const { row, top, durationMs, color, folded, selected, onSelect, onToggle } = props;
+  const { row, top, durationMs, color, folded, selected, critical, match, dim, onSelect, onToggle } = props;
   const { span } = row;
   const failed = span.status === "error";
   return (
@@ -60,13 +78,15 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
     <div
       id={`span-${span.span_id}`}
       className="wrow"
+      data-match={match}
+      data-dim={dim}
       role="treeitem"
       aria-level={row.depth + 1}
       aria-posinset={row.position}
       aria-setsize={row.siblings}
       aria-selected={selected}
       {...(row.children > 0 ? { "aria-expanded": !folded } : {})}
-      aria-label={`${span.service} ${span.name}, ${duration(span.duration_ms)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}`}
+      aria-label={`${span.service} ${span.name}, ${duration(span.duration_ms)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}${critical === undefined ? "" : ", on the critical path"}`}
       style={{ transform: `translateY(${top}px)` }}
       onClick={() => onSelect(span.span_id)}
     >
@@ -96,7 +116,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
         <span className="wrow__operation">{span.name}</span>
         {folded && <span className="wrow__hidden">+{row.descendants}</span>}
       </span>
-      <Bar row={row} durationMs={durationMs} color={color} />
+      <Bar row={row} durationMs={durationMs} color={color} critical={critical} />
     </div>
   );
 });

@@ -113,7 +113,19 @@ function tally(spans: readonly Span[]): Layout["services"] {
   return [...services.values()].sort((a, b) => b.spans - a.spans);
 }
 
-export function layoutTrace(spans: readonly Span[]): Layout {
+/** Spans whose clocks contradict their parents', moved for display. */
+function shifted(spans: readonly Span[], shiftsMs: ReadonlyMap<string, number>): readonly Span[] {
+  if (shiftsMs.size === 0) return spans;
+  return spans.map((span) => {
+    const shift = shiftsMs.get(span.span_id) ?? 0;
+    return shift === 0 ? span : { ...span, start_unix_nano: span.start_unix_nano + shift * NANOS_PER_MS };
+  });
+}
+
+const NO_SHIFTS: ReadonlyMap<string, number> = new Map();
+
+export function layoutTrace(stored: readonly Span[], shiftsMs = NO_SHIFTS): Layout {
+  const spans = shifted(stored, shiftsMs);
   const { roots, children } = childrenByParent(spans);
   const seen = new Set<string>();
   const rows: Row[] = [];

@@ -6,16 +6,31 @@ import type { TraceSummary } from "../../api/types";
 import { colorOf, serviceColors } from "../../lib/colors";
 import { dayAndTime, duration, plural } from "../../lib/format";
 import { Icon } from "../../ui/Icon";
+import { keptOf } from "./sampling";
 
 const ROW_PX = 62;
 const SERVICES_SHOWN = 5;
 
 type Colors = ReadonlyMap<string, string>;
 
-function Row({ trace, longest, colors }: { trace: TraceSummary; longest: number; colors: Colors }) {
+interface RowProps {
+  trace: TraceSummary;
+  longest: number;
+  colors: Colors;
+  picked: boolean;
+  onPick: (id: string) => void;
+}
+
+function Row({ trace, longest, colors, picked, onPick }: RowProps) {
   const more = trace.services.length - SERVICES_SHOWN;
   return (
-    <article className="trace-row">
+    <article className="trace-row" data-picked={picked}>
+      <input
+        type="checkbox"
+        aria-label={`Compare ${trace.root_service} ${trace.root_operation} of ${dayAndTime(new Date(trace.start), true)}`}
+        checked={picked}
+        onChange={() => onPick(trace.trace_id)}
+      />
       <div className="trace-row__main">
         <Link to={`/traces/${trace.trace_id}`}>
           <strong>{trace.root_service}</strong> {trace.root_operation}
@@ -30,7 +45,10 @@ function Row({ trace, longest, colors }: { trace: TraceSummary; longest: number;
         </p>
       </div>
       <div className="trace-row__counts">
-        <span className="quiet">{plural(trace.span_count, "span")}</span>
+        <span className="quiet">
+          {plural(trace.span_count, "span")}
+          {trace.sampling_probability < 1 && `, ${keptOf(trace.sampling_probability)}`}
+        </span>
         {trace.error_count > 0 && (
           <span className="status status--bad">
             <Icon name="alert" size={14} /> {plural(trace.error_count, "error")}
@@ -53,8 +71,14 @@ function Row({ trace, longest, colors }: { trace: TraceSummary; longest: number;
   );
 }
 
+interface Props {
+  traces: TraceSummary[];
+  picked: readonly string[];
+  onPick: (id: string) => void;
+}
+
 /** The traces that were found. */
-export function Results({ traces }: { traces: TraceSummary[] }) {
+export function Results({ traces, picked, onPick }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({
     count: traces.length,
@@ -79,7 +103,13 @@ export function Results({ traces }: { traces: TraceSummary[] }) {
               data-index={item.index}
               style={{ transform: `translateY(${item.start}px)` }}
             >
-              <Row trace={trace} longest={longest} colors={colors} />
+              <Row
+                trace={trace}
+                longest={longest}
+                colors={colors}
+                picked={picked.includes(trace.trace_id)}
+                onPick={onPick}
+              />
             </li>
           );
         })}

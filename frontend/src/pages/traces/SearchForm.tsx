@@ -1,18 +1,11 @@
+import { useIsFetching, useQueryClient } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
 
 import { useOperations, useOverview } from "../../api/queries";
 import { Button } from "../../ui/Button";
 import { Icon } from "../../ui/Icon";
-import { fromLocalInput, searchProblem, toLocalInput, type Search } from "./search";
-
-const RANGES = [
-  { value: "5", text: "Last 5 minutes" },
-  { value: "15", text: "Last 15 minutes" },
-  { value: "60", text: "Last hour" },
-  { value: "360", text: "Last 6 hours" },
-  { value: "1440", text: "Last 24 hours" },
-  { value: "", text: "From … to …" },
-];
+import { RangeFields } from "../../ui/RangeFields";
+import { searchProblem, writeSearch, type Search } from "./search";
 
 function Field({ label, children }: { label: string; children: ReactNode }) {
   return (
@@ -26,54 +19,6 @@ function Field({ label, children }: { label: string; children: ReactNode }) {
 }
 
 type Setter = (change: Partial<Search>) => void;
-
-function RangeFields({ draft, set }: { draft: Search; set: Setter }) {
-  const known = RANGES.some((range) => range.value === draft.minutes);
-  const choose = (minutes: string) => {
-    if (minutes !== "") {
-      set({ minutes });
-      return;
-    }
-    // Begin from the range that was on the screen.
-    const end = new Date();
-    const start = new Date(end.getTime() - Number(draft.minutes || "15") * 60_000);
-    set({ minutes, start: start.toISOString(), end: end.toISOString() });
-  };
-  return (
-    <>
-      <Field label="Time">
-        <select value={draft.minutes} onChange={(event) => choose(event.target.value)}>
-          {!known && <option value={draft.minutes}>Last {draft.minutes} minutes</option>}
-          {RANGES.map((range) => (
-            <option key={range.value} value={range.value}>
-              {range.text}
-            </option>
-          ))}
-        </select>
-      </Field>
-      {draft.minutes === "" && (
-        <>
-          <Field label="From">
-            <input
-              type="datetime-local"
-              step={1}
-              value={toLocalInput(draft.start)}
-              onChange={(event) => set({ start: fromLocalInput(event.target.value) })}
-            />
-          </Field>
-          <Field label="To">
-            <input
-              type="datetime-local"
-              step={1}
-              value={toLocalInput(draft.end)}
-              onChange={(event) => set({ end: fromLocalInput(event.target.value) })}
-            />
-          </Field>
-        </>
-      )}
-    </>
-  );
-}
 
 function ServiceField({ draft, set }: { draft: Search; set: Setter }) {
   const overview = useOverview();
@@ -93,7 +38,9 @@ function ServiceField({ draft, set }: { draft: Search; set: Setter }) {
 }
 
 /** The search form. What was searched for stands in the address, so that it can be sent to somebody. */
-export function SearchForm({ search, busy, onSearch }: { search: Search; busy: boolean; onSearch: (search: Search) => void }) {
+export function SearchForm({ search, onSearch }: { search: Search; onSearch: (search: Search) => void }) {
+  const client = useQueryClient();
+  const busy = useIsFetching({ queryKey: ["traces"] }) > 0;
   const [draft, setDraft] = useState(search);
   const [problem, setProblem] = useState<string | null>(null);
   const operations = useOperations(draft.service);
@@ -102,7 +49,10 @@ export function SearchForm({ search, busy, onSearch }: { search: Search; busy: b
   const submit = () => {
     const wrong = searchProblem(draft);
     setProblem(wrong);
-    if (wrong === null) onSearch(draft);
+    if (wrong !== null) return;
+    // The same search again means: look whether there is something new.
+    if (writeSearch(draft).toString() !== writeSearch(search).toString()) onSearch(draft);
+    else for (const key of ["traces", "question"]) void client.invalidateQueries({ queryKey: [key] });
   };
   return (
     <form
@@ -124,14 +74,32 @@ export function SearchForm({ search, busy, onSearch }: { search: Search; busy: b
         />
       </Field>
       <datalist id="operations">{operations.data?.map((name) => <option key={name} value={name} />)}</datalist>
-      <Field label="At least, ms">
+      <Field label="Text">
         <input
-          inputMode="decimal"
-          value={draft.minDurationMs}
-          placeholder="any duration"
-          onChange={(event) => set({ minDurationMs: event.target.value.trim() })}
+          value={draft.text}
+          placeholder="in names, attributes, events"
+          spellCheck={false}
+          onChange={(event) => set({ text: event.target.value })}
         />
       </Field>
+      <div className="search__pair">
+        <Field label="At least, ms">
+          <input
+            inputMode="decimal"
+            value={draft.minDurationMs}
+            placeholder="any"
+            onChange={(event) => set({ minDurationMs: event.target.value.trim() })}
+          />
+        </Field>
+        <Field label="At most, ms">
+          <input
+            inputMode="decimal"
+            value={draft.maxDurationMs}
+            placeholder="any"
+            onChange={(event) => set({ maxDurationMs: event.target.value.trim() })}
+          />
+        </Field>
+      </div>
       <Field label="Attribute">
         <input
           value={draft.attribute}
@@ -140,8 +108,8 @@ export function SearchForm({ search, busy, onSearch }: { search: Search; busy: b
           onChange={(event) => set({ attribute: event.target.value.trim() })}
         />
       </Field>
-      <RangeFields draft={draft} set={set} />
-      <Field label="At most">
+      <RangeFields range={draft} onChange={set} />
+      <Field label="At a time">
         <select value={draft.limit} onChange={(event) => set({ limit: event.target.value })}>
           {["20", "50", "100", "200", "500"].map((limit) => (
             <option key={limit} value={limit}>

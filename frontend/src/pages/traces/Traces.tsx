@@ -1,59 +1,111 @@
-import { useMemo } from "react";
+import { lazy, useMemo } from "react";
 import { useSearchParams } from "react-router";
 
-import { useTraceSearch } from "../../api/queries";
+import { useTracePages } from "../../api/traceQueries";
 import { plural } from "../../lib/format";
 import { usePageTitle } from "../../lib/usePageTitle";
+import { Button } from "../../ui/Button";
+import { Segments } from "../../ui/Segments";
 import { Empty, Failed, Skeleton } from "../../ui/States";
+import { CompareBar } from "./CompareBar";
 import { Results } from "./Results";
 import { Scatter } from "./Scatter";
-import { apiParams, readSearch, searchProblem, writeSearch } from "./search";
+import { apiParams, readSearch, searchProblem, writeSearch, type Search } from "./search";
 import { SearchForm } from "./SearchForm";
+import { usePicked } from "./usePicked";
+import "../../styles/analysis.css";
 import "./traces.css";
 
-/** Finding traces. */
+const LatencyView = lazy(() => import("./LatencyView"));
+const DifferencesView = lazy(() => import("./DifferencesView"));
+const BottlenecksView = lazy(() => import("./BottlenecksView"));
+
+const VIEWS = [
+  { value: "list", text: "Traces" },
+  { value: "latency", text: "Latency" },
+  { value: "differences", text: "What is different" },
+  { value: "bottlenecks", text: "Bottlenecks" },
+] as const;
+
+type View = (typeof VIEWS)[number]["value"];
+
+function viewOf(params: URLSearchParams): View {
+  return VIEWS.find((view) => view.value === params.get("view"))?.value ?? "list";
+}
+
+function Found({ search }: { search: Search }) {
+  const query = useTracePages(apiParams(search), searchProblem(search) === null);
+  const traces = useMemo(() => query.data?.pages.flatMap((page) => page.traces), [query.data]);
+  const picked = usePicked();
+  return (
+    <div className="card results-card">
+      <p className="results__count" role="status">
+        {traces !== undefined && traces.length > 0 && `${plural(traces.length, "trace")} found, newest first`}
+        {query.hasNextPage && "; there are more"}
+      </p>
+      {query.isPending && query.isFetching && <Skeleton height={420} label="Searching" />}
+      {query.isError && <Failed error={query.error} retry={() => void query.refetch()} />}
+      {traces !== undefined && traces.length > 0 && (
+        <>
+          <Scatter traces={traces} />
+          <CompareBar picked={picked.ids} onClear={picked.clear} />
+          <Results traces={traces} picked={picked.ids} onPick={picked.toggle} />
+          {query.hasNextPage && (
+            <div className="results__more">
+              <Button onClick={() => void query.fetchNextPage()} disabled={query.isFetchingNextPage}>
+                {query.isFetchingNextPage ? "Loading …" : "More traces"}
+              </Button>
+            </div>
+          )}
+        </>
+      )}
+      {traces?.length === 0 && (
+        <Empty icon="search" title="No trace fits this search">
+          <p>
+            Try a longer time, or fewer conditions. Requests that sampling did not keep have no trace here; they count
+            under Latency and on the Map all the same.
+          </p>
+        </Empty>
+      )}
+    </div>
+  );
+}
+
+/** Finding traces, and asking questions about many of them. Conditions and view stand in the address. */
 export default function Traces() {
   usePageTitle("Traces");
   const [params, setParams] = useSearchParams();
   const address = params.toString();
   const search = useMemo(() => readSearch(new URLSearchParams(address)), [address]);
-  const query = useTraceSearch(apiParams(search), searchProblem(search) === null);
-  const traces = query.data?.traces;
+  const view = viewOf(params);
+  const conditions = writeSearch(search).toString();
+
+  const go = (next: Search, to: View) => {
+    const wanted = writeSearch(next);
+    if (to !== "list") wanted.set("view", to);
+    for (const name of ["split", "threshold"]) {
+      const value = params.get(name);
+      if (to === "differences" && value !== null) wanted.set(name, value);
+    }
+    setParams(wanted);
+  };
   return (
     <div className="stack">
       <div className="page__head">
         <h1>Traces</h1>
-        <span className="quiet" role="status">
-          {traces !== undefined && `${plural(traces.length, "trace")} found`}
-          {traces?.length === Number(search.limit) && ", there may be more"}
-        </span>
       </div>
-      <SearchForm
-        key={address}
-        search={search}
-        busy={query.isFetching}
-        onSearch={(next) => {
-          const wanted = writeSearch(next);
-          // The same search again means: look whether there is something new.
-          if (wanted.toString() === writeSearch(search).toString()) void query.refetch();
-          else setParams(wanted);
-        }}
-      />
-      <div className="card results-card">
-        {query.isPending && query.isFetching && <Skeleton height={420} label="Searching" />}
-        {query.isError && <Failed error={query.error} retry={() => void query.refetch()} />}
-        {traces !== undefined && traces.length > 0 && (
-          <>
-            <Scatter traces={traces} />
-            <Results traces={traces} />
-          </>
-        )}
-        {traces?.length === 0 && (
-          <Empty icon="search" title="No trace fits this search">
-            <p>Try a longer time, or fewer conditions.</p>
-          </Empty>
-        )}
-      </div>
+      <SearchForm key={conditions} search={search} onSearch={(next) => go(next, view)} />
+      <Segments label="View" options={VIEWS} value={view} onChange={(to) => go(search, to)} />
+      {view === "list" && <Found search={search} />}
+      {view === "latency" && (
+        <LatencyView
+          search={search}
+          onNarrow={(change) => go({ ...search, ...change }, "list")}
+          onOperation={(operation) => go({ ...search, operation }, "latency")}
+        />
+      )}
+      {view === "differences" && <DifferencesView search={search} />}
+      {view === "bottlenecks" && <BottlenecksView search={search} />}
     </div>
   );
 }

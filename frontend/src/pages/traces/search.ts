@@ -5,7 +5,9 @@ import type { Params } from "../../api/client";
 export interface Search {
   service: string;
   operation: string;
+  text: string; // occurs anywhere in a span
   minDurationMs: string;
+  maxDurationMs: string;
   errorsOnly: boolean;
   attribute: string; // key=value
   minutes: string; // "" means that start and end hold
@@ -17,7 +19,9 @@ export interface Search {
 export const DEFAULT_SEARCH: Search = {
   service: "",
   operation: "",
+  text: "",
   minDurationMs: "",
+  maxDurationMs: "",
   errorsOnly: false,
   attribute: "",
   minutes: "15",
@@ -29,7 +33,9 @@ export const DEFAULT_SEARCH: Search = {
 const NAMES = {
   service: "service",
   operation: "operation",
+  text: "text",
   minDurationMs: "min_duration_ms",
+  maxDurationMs: "max_duration_ms",
   attribute: "attribute",
   start: "start",
   end: "end",
@@ -59,19 +65,31 @@ export function writeSearch(search: Search): URLSearchParams {
   return params;
 }
 
-export function apiParams(search: Search): Params {
+/** The conditions, without how many traces: what questions about many traces take. */
+export function conditions(search: Search): Params {
   const relative = search.minutes !== "";
   return {
     service: search.service,
     operation: search.operation,
+    text: search.text,
     min_duration_ms: search.minDurationMs,
+    max_duration_ms: search.maxDurationMs,
     errors_only: search.errorsOnly ? true : null,
     attribute: search.attribute,
     minutes: relative ? search.minutes : null,
     start: relative ? null : search.start,
     end: relative ? null : search.end,
-    limit: search.limit,
   };
+}
+
+export function apiParams(search: Search): Params {
+  return { ...conditions(search), limit: search.limit };
+}
+
+/** The address of a page of traces. */
+export function searchPath(change: Partial<Search>): string {
+  const params = writeSearch({ ...DEFAULT_SEARCH, ...change }).toString();
+  return params === "" ? "/traces" : `/traces?${params}`;
 }
 
 /** What is wrong with the search, in words for a person; null when it can be asked. */
@@ -81,6 +99,12 @@ export function searchProblem(search: Search): string | null {
   }
   if (search.minDurationMs !== "" && !(Number(search.minDurationMs) >= 0)) {
     return "The shortest duration is a number of milliseconds.";
+  }
+  if (search.maxDurationMs !== "" && !(Number(search.maxDurationMs) >= 0)) {
+    return "The longest duration is a number of milliseconds.";
+  }
+  if (search.minDurationMs !== "" && search.maxDurationMs !== "" && Number(search.minDurationMs) > Number(search.maxDurationMs)) {
+    return "The shortest duration is longer than the longest.";
   }
   if (search.minutes === "") {
     if (search.start === "" || search.end === "") return "Give both the beginning and the end.";

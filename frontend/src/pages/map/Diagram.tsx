@@ -1,0 +1,131 @@
+import { useMemo } from "react";
+
+import type { Dependencies, RequestFigures } from "../../api/traceTypes";
+import type { ServiceStatus } from "../../api/types";
+import { duration, percent, rate } from "../../lib/format";
+import { serviceMarks } from "../../lib/status";
+import { ServiceName } from "../../ui/ServiceName";
+import { Status } from "../../ui/Status";
+import { Value } from "../../ui/Value";
+import { graphOf, NODE_HEIGHT, NODE_WIDTH, type Place, type Wire } from "./graph";
+
+const THINNEST = 1.25;
+const PER_DECADE = 0.8;
+
+interface Props {
+  data: Dependencies;
+  figures: ReadonlyMap<string, RequestFigures>;
+  health: ReadonlyMap<string, ServiceStatus>;
+  seconds: number;
+  chosen: string | null;
+  onChoose: (service: string) => void;
+}
+
+function Line({ wire, seconds, faded }: { wire: Wire; seconds: number; faded: boolean }) {
+  const { requests, errors, error_rate: errorRate, mean_ms: meanMs } = wire.dependency;
+  return (
+    <g className="line" data-bad={errors > 0} data-faded={faded}>
+      <path
+        d={wire.path}
+        markerEnd={`url(#arrow${errors > 0 ? "-bad" : ""})`}
+        strokeWidth={THINNEST + PER_DECADE * Math.log10(1 + requests)}
+        strokeDasharray={wire.backward ? "7 5" : undefined}
+      />
+      <text x={wire.labelX} y={wire.labelY - 5} textAnchor="middle">
+        {rate(requests / seconds)}/s
+      </text>
+      <text x={wire.labelX} y={wire.labelY + 14} textAnchor="middle">
+        {errorRate !== null && errorRate > 0 ? `${percent(errorRate)} failed` : meanMs === null ? "" : duration(meanMs)}
+      </text>
+    </g>
+  );
+}
+
+interface NodeProps {
+  place: Place;
+  figures: RequestFigures | undefined;
+  status: ServiceStatus | undefined;
+  seconds: number;
+  chosen: boolean;
+  faded: boolean;
+  onChoose: (service: string) => void;
+}
+
+function Node({ place, figures, status, seconds, chosen, faded, onChoose }: NodeProps) {
+  const perSecond = figures === undefined ? null : figures.requests / seconds;
+  return (
+    <li style={{ left: place.x, top: place.y, width: NODE_WIDTH, height: NODE_HEIGHT }}>
+      <button type="button" className="node" aria-pressed={chosen} data-faded={faded} onClick={() => onChoose(place.service)}>
+        <span className="node__head">
+          <strong>
+            <ServiceName name={place.service} />
+          </strong>
+          {status !== undefined && <Status mark={serviceMarks[status]} />}
+        </span>
+        <span className="node__figures">
+          <span>
+            <Value of={perSecond} as={rate} />
+            /s
+          </span>
+          <span data-tone={(figures?.error_rate ?? 0) > 0 ? "bad" : undefined}>
+            <Value of={figures?.error_rate} as={percent} />
+            <span className="quiet"> err</span>
+          </span>
+          <span>
+            <span className="quiet">P95 </span>
+            <Value of={figures?.p95_ms} as={duration} />
+          </span>
+        </span>
+      </button>
+    </li>
+  );
+}
+
+/** The picture. Lines are decoration: the table of calls below says the same; services are buttons. */
+export function Diagram({ data, figures, health, seconds, chosen, onChoose }: Props) {
+  const graph = useMemo(() => graphOf(data.services.map((one) => one.service), data.dependencies), [data]);
+  const near = useMemo(() => {
+    if (chosen === null) return null;
+    const touching = data.dependencies.filter((edge) => edge.caller === chosen || edge.callee === chosen);
+    return new Set([chosen, ...touching.flatMap((edge) => [edge.caller, edge.callee])]);
+  }, [data, chosen]);
+  return (
+    // A scrolling region has to be reachable by keyboard.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <section className="card diagram" aria-label="Map" tabIndex={0}>
+      <div className="diagram__sheet" style={{ width: graph.width, height: graph.height }}>
+        <svg width={graph.width} height={graph.height} aria-hidden="true">
+          <defs>
+            {["", "-bad"].map((kind) => (
+              <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="4" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">
+                <path d="M0 0L8 4L0 8z" className={`arrow${kind}`} />
+              </marker>
+            ))}
+          </defs>
+          {graph.wires.map((wire) => (
+            <Line
+              key={`${wire.dependency.caller} ${wire.dependency.callee}`}
+              wire={wire}
+              seconds={seconds}
+              faded={chosen !== null && wire.dependency.caller !== chosen && wire.dependency.callee !== chosen}
+            />
+          ))}
+        </svg>
+        <ul aria-label="Services">
+          {[...graph.places.values()].map((place) => (
+            <Node
+              key={place.service}
+              place={place}
+              figures={figures.get(place.service)}
+              status={health.get(place.service)}
+              seconds={seconds}
+              chosen={place.service === chosen}
+              faded={near !== null && !near.has(place.service)}
+              onChoose={onChoose}
+            />
+          ))}
+        </ul>
+      </div>
+    </section>
+  );
+}

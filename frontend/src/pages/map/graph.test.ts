@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+
+import { graphOf } from "./graph";
+
+const call = (caller: string, callee: string) => ({ caller, callee, requests: 1, errors: 0, error_rate: 0, mean_ms: 1 });
+const layer = (graph: ReturnType<typeof graphOf>, service: string) => graph.places.get(service)?.layer;
+
+describe("the layers of the map", () => {
+  it("put callers left of what they call", () => {
+    const graph = graphOf([], [call("gateway", "checkout"), call("checkout", "payment"), call("gateway", "payment")]);
+    expect(["gateway", "checkout", "payment"].map((name) => layer(graph, name))).toEqual([0, 1, 2]);
+    expect(graph.wires.every((wire) => !wire.backward)).toBe(true);
+  });
+
+  it("show services that call nobody and are called by nobody", () => {
+    const graph = graphOf(["alone"], []);
+    expect(layer(graph, "alone")).toBe(0);
+    expect(graph.wires).toEqual([]);
+    expect(graphOf([], []).places.size).toBe(0);
+  });
+
+  it("cut circles open, and keep the call that closes one as a line back", () => {
+    const graph = graphOf([], [call("a", "b"), call("b", "c"), call("c", "a"), call("c", "c")]);
+    expect(graph.places.size).toBe(3);
+    expect(graph.wires.filter((wire) => wire.backward)).toHaveLength(1);
+    expect(graph.wires).toHaveLength(3);
+  });
+
+  it("never put two services into one place", () => {
+    const edges = Array.from({ length: 200 }, (_, n) => call(`s${n % 23}`, `s${(n * 7 + 3) % 41}`));
+    const { places } = graphOf([], edges);
+    expect(new Set([...places.values()].map(({ x, y }) => `${x} ${y}`)).size).toBe(places.size);
+  });
+
+  it("hold a chain of 2,000 services", () => {
+    const edges = Array.from({ length: 2_000 }, (_, n) => call(`s${n}`, `s${n + 1}`));
+    expect(layer(graphOf([], edges), "s2000")).toBe(2_000);
+  });
+});

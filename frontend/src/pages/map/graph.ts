@@ -1,0 +1,163 @@
+/**
+ * The services in layers, callers left of what they call. Pure; after Sugiyama, Tagawa and Toda (1981): cut circles,
+ * give each service its layer, and order the layers by the mean place of the neighbours.
+ */
+
+import type { Dependency } from "../../api/traceTypes";
+
+export const NODE_WIDTH = 184;
+export const NODE_HEIGHT = 78;
+const GAP_X = 104;
+const GAP_Y = 22;
+const MARGIN = 12;
+const SWEEPS = 8;
+
+export interface Place {
+  service: string;
+  layer: number;
+  x: number;
+  y: number;
+}
+
+export interface Wire {
+  dependency: Dependency;
+  path: string;
+  labelX: number;
+  labelY: number;
+  backward: boolean; // against the direction of the layers: part of a circle
+}
+
+export interface Graph {
+  places: ReadonlyMap<string, Place>;
+  wires: Wire[];
+  width: number;
+  height: number;
+}
+
+type Calls = ReadonlyMap<string, readonly string[]>;
+
+function callsOf(services: readonly string[], edges: readonly Dependency[]): Map<string, string[]> {
+  const calls = new Map<string, string[]>(services.map((service) => [service, []]));
+  for (const { caller, callee } of edges) if (caller !== callee) calls.get(caller)?.push(callee);
+  return calls;
+}
+
+/** Services in an order in which callers come first; the calls that close a circle are left out of `forward`. */
+function withoutCircles(services: readonly string[], calls: Calls, entries: readonly string[]) {
+  const state = new Map<string, "open" | "done">();
+  const order: string[] = [];
+  const forward = new Map<string, string[]>(services.map((service) => [service, []]));
+  for (const start of [...entries, ...services]) {
+    if (state.has(start)) continue;
+    state.set(start, "open");
+    const stack = [{ service: start, next: 0 }];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const callee = (calls.get(top.service) ?? [])[top.next];
+      top.next += 1;
+      if (callee === undefined) {
+        state.set(top.service, "done");
+        order.push(top.service);
+        stack.pop();
+      } else if (state.get(callee) !== "open") {
+        forward.get(top.service)?.push(callee);
+        if (!state.has(callee)) {
+          state.set(callee, "open");
+          stack.push({ service: callee, next: 0 });
+        }
+      }
+    }
+  }
+  return { order: order.reverse(), forward };
+}
+
+function layersOf(order: readonly string[], forward: Calls): string[][] {
+  const layer = new Map<string, number>(order.map((service) => [service, 0]));
+  for (const service of order) {
+    for (const callee of forward.get(service) ?? []) {
+      layer.set(callee, Math.max(layer.get(callee) ?? 0, (layer.get(service) ?? 0) + 1));
+    }
+  }
+  const layers: string[][] = [];
+  for (const service of order) (layers[layer.get(service) ?? 0] ??= []).push(service);
+  return layers;
+}
+
+function reversed(calls: Calls): Map<string, string[]> {
+  const back = new Map<string, string[]>([...calls.keys()].map((service) => [service, []]));
+  for (const [caller, callees] of calls) for (const callee of callees) back.get(callee)?.push(caller);
+  return back;
+}
+
+/** Moves each service to the mean place of its neighbours, to and fro, so that fewer lines cross. */
+function untangle(layers: string[][], forward: Calls): void {
+  const callers = reversed(forward);
+  const at = new Map<string, number>();
+  const note = (layer: readonly string[]) => layer.forEach((service, index) => at.set(service, index - (layer.length - 1) / 2));
+  layers.forEach(note);
+  for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
+    const neighbours = sweep % 2 === 0 ? callers : forward;
+    for (const layer of sweep % 2 === 0 ? layers : layers.toReversed()) {
+      const wish = new Map(
+        layer.map((service) => {
+          const near = neighbours.get(service) ?? [];
+          const sum = near.reduce((total, one) => total + (at.get(one) ?? 0), 0);
+          return [service, near.length === 0 ? (at.get(service) ?? 0) : sum / near.length];
+        }),
+      );
+      layer.sort((a, b) => (wish.get(a) ?? 0) - (wish.get(b) ?? 0));
+      note(layer);
+    }
+  }
+}
+
+function wire(dependency: Dependency, from: Place, to: Place): Wire {
+  const backward = to.layer <= from.layer;
+  const [startX, startY] = [from.x + NODE_WIDTH, from.y + NODE_HEIGHT / 2];
+  const [endX, endY] = [to.x, to.y + NODE_HEIGHT / 2];
+  const bend = backward ? GAP_X : (endX - startX) / 2;
+  // A line back goes out to the right and comes in from the left, below what lies between.
+  const drop = backward ? NODE_HEIGHT : 0;
+  return {
+    dependency,
+    path: `M${startX} ${startY}C${startX + bend} ${startY + drop} ${endX - bend} ${endY + drop} ${endX - 5} ${endY}`,
+    labelX: (startX + endX) / 2,
+    labelY: (startY + endY) / 2 + drop * 0.75,
+    backward,
+  };
+}
+
+/** Services that nobody calls come first; with circles only, the busiest caller does. */
+export function graphOf(services: readonly string[], edges: readonly Dependency[]): Graph {
+  const names = [...new Set([...services, ...edges.flatMap((edge) => [edge.caller, edge.callee])])].sort();
+  const calls = callsOf(names, edges);
+  const called = new Set(edges.filter((edge) => edge.caller !== edge.callee).map((edge) => edge.callee));
+  const entries = names.filter((name) => !called.has(name));
+  const { order, forward } = withoutCircles(names, calls, [...entries, ...edges.map((edge) => edge.caller)]);
+  const layers = layersOf(order, forward);
+  untangle(layers, forward);
+  const tallest = Math.max(0, ...layers.map((layer) => layer.length));
+  const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y + 2 * MARGIN;
+  const places = new Map<string, Place>();
+  layers.forEach((layer, column) => {
+    const top = (height - (layer.length * (NODE_HEIGHT + GAP_Y) - GAP_Y)) / 2;
+    layer.forEach((service, row) =>
+      places.set(service, {
+        service,
+        layer: column,
+        x: MARGIN + column * (NODE_WIDTH + GAP_X),
+        y: top + row * (NODE_HEIGHT + GAP_Y),
+      }),
+    );
+  });
+  const wires = edges.flatMap((edge) => {
+    const [from, to] = [places.get(edge.caller), places.get(edge.callee)];
+    return from === undefined || to === undefined || from === to ? [] : [wire(edge, from, to)];
+  });
+  const deepest = wires.some((one) => one.backward) ? NODE_HEIGHT : 0;
+  return {
+    places,
+    wires,
+    width: 2 * MARGIN + layers.length * (NODE_WIDTH + GAP_X) - GAP_X,
+    height: Math.max(0, height + deepest),
+  };
+}
