@@ -1,6 +1,7 @@
-"""A real telemetry path in a process of its own, for ``bench.ingest``: ``python -m bench._receiver DIRECTORY [all]``.
+"""A real telemetry path in a process of its own, for ``bench.ingest`` and ``bench.sampling``.
 
-With ``all`` every trace is kept; otherwise they are sampled by the policies that are built in.
+``python -m bench._receiver DIRECTORY [all] [often]``: with ``all`` every trace is kept; otherwise they are sampled by
+the policies that are built in. With ``often`` there are checkpoints every few seconds.
 
 Prints ``{"port": ...}`` when it is ready. When its standard input closes it stops taking requests, settles everything
 in segments and prints what it used, from ready to settled.
@@ -20,6 +21,9 @@ from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.pipeline import running
 from homeostat.runtime import SystemClock
+from homeostat.store.telemetry.lane import FlushPolicy
+
+OFTEN = FlushPolicy(rows=8_192, age_s=2.0)
 
 
 def _cpu_s() -> float:
@@ -27,9 +31,10 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def _run(directory: Path, sampling: SamplingConfig | None) -> None:
+async def _run(directory: Path, sampling: SamplingConfig | None, policy: FlushPolicy | None) -> None:
     receivers = ReceiverConfig.only(otlp_http_port=0)
-    async with running(receivers, StorageConfig(path=directory), SystemClock(), sampling=sampling) as pipeline:
+    storage = StorageConfig(path=directory)
+    async with running(receivers, storage, SystemClock(), policy=policy, sampling=sampling) as pipeline:
         before = _cpu_s()
         idle_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"port": pipeline.http_port}), flush=True)
@@ -58,4 +63,10 @@ async def _run(directory: Path, sampling: SamplingConfig | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_run(Path(sys.argv[1]), None if "all" in sys.argv[2:] else SamplingConfig()))
+    uvloop.run(
+        _run(
+            Path(sys.argv[1]),
+            None if "all" in sys.argv[2:] else SamplingConfig(),
+            OFTEN if "often" in sys.argv[2:] else None,
+        )
+    )
