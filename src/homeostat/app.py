@@ -117,9 +117,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         slos = _objectives(config, state, observed, correlation, clock, ids, bus)
         await slos.open()
-        servers = telemetry_of(
-            config.watch, traces=observed.submitters.traces, metrics=observed.submitters.metrics, clock=clock
-        )
+        servers = telemetry_of(config.watch, observed.submitters, clock)
         scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)

@@ -37,7 +37,7 @@ def until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the server did not listen in time")
 
 
-def _stopped(process: subprocess.Popen[bytes]) -> None:
+def stopped(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(10)
@@ -57,7 +57,7 @@ def redis_server(folder: Path) -> Iterator[int]:
         until_listening(port, process)
         yield port
     finally:
-        _stopped(process)
+        stopped(process)
 
 
 @contextmanager
@@ -92,4 +92,4 @@ def postgres_server() -> Iterator[str]:
             process.send_signal(2)  # fast shutdown: sessions are ended
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            _stopped(process)
+            stopped(process)

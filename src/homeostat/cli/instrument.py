@@ -91,6 +91,17 @@ def doctor(
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command("nginx")
+def nginx(
+    service: Annotated[str, typer.Option("--service", help="service.name of its spans.")] = "nginx",
+    endpoint: Annotated[str, typer.Option("--endpoint", help="OTLP over gRPC, for the module.")] = "127.0.0.1:4317",
+) -> None:
+    """Print what nginx needs: its OpenTelemetry module's configuration where it is there, else a log format."""
+    from homeostat.drivers.nginx.setup import configuration
+
+    print(configuration(service, endpoint))
+
+
 def _plan(command: list[str]) -> "Plan":
     from homeostat.instrument.plan import make_plan
     from homeostat.instrument.target import interpreter_of, look

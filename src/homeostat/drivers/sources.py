@@ -2,12 +2,14 @@
 
 from homeostat.core.config import WatchConfig
 from homeostat.core.ports import Clock
+from homeostat.drivers.nginx.sensors import NginxReader
 from homeostat.drivers.postgres.sensors import PostgresReader
 from homeostat.drivers.redis.sensors import RedisReader
-from homeostat.drivers.telemetry import Reader, Submit, Telemetry, Ways
+from homeostat.drivers.telemetry import Reader, Telemetry, Ways
 
 
-def telemetry_of(watch: WatchConfig, *, traces: Submit, metrics: Submit, clock: Clock) -> Telemetry:
+def telemetry_of(watch: WatchConfig, ways: Ways, clock: Clock) -> Telemetry:
     """Everything that ``watch`` names beside processes; run it with ``Telemetry.run``."""
     readers: list[Reader] = [*map(PostgresReader, watch.postgres), *map(RedisReader, watch.redis)]
-    return Telemetry(readers, Ways(traces, metrics), clock)
+    readers += map(NginxReader, watch.nginx)
+    return Telemetry(readers, ways, clock)

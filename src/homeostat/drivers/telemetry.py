@@ -34,12 +34,18 @@ _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}"
 TEXT_CHARS_MAX: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """Into the store."""
+class Ways(Protocol):
+    """Into the store: ``observe.receivers.submit.Submitters``."""
 
-    traces: Submit  # takes a serialized ExportTraceServiceRequest
-    metrics: Submit  # takes a serialized ExportMetricsServiceRequest
+    @property
+    def traces(self) -> Submit:
+        """Takes a serialized ExportTraceServiceRequest."""
+        ...
+
+    @property
+    def metrics(self) -> Submit:
+        """Takes a serialized ExportMetricsServiceRequest."""
+        ...
 
 
 @dataclass(slots=True)
@@ -165,7 +171,7 @@ class Reader(Protocol):
 
     @property
     def name(self) -> str:
-        """For logs; without secrets."""
+        """For logs; no password is in it."""
         ...
 
     @property

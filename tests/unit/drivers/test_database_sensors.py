@@ -22,7 +22,7 @@ from homeostat.drivers.postgres.sensors import PostgresReader
 from homeostat.drivers.postgres.statements import operation, sanitized
 from homeostat.drivers.redis.sensors import RedisReader
 from homeostat.drivers.sources import telemetry_of
-from homeostat.drivers.telemetry import Reader, Telemetry, Ways, parent_in
+from homeostat.drivers.telemetry import Reader, Telemetry, parent_in
 from homeostat.runtime import SystemClock
 from support.servers import free_port, needs_postgres, needs_redis, postgres_server, redis_server
 
@@ -58,7 +58,7 @@ class Taken:
 
 
 def _looking(taken: Taken) -> Telemetry:
-    return Telemetry([], Ways(taken.traces, taken.metrics), SystemClock())
+    return Telemetry([], taken, SystemClock())
 
 
 async def _until(telemetry: Telemetry, reader: Reader, seen: Callable[[], bool]) -> None:
@@ -195,7 +195,7 @@ async def test_servers_that_are_not_there_are_down_and_end_nothing() -> None:
             "redis": [{"url": f"redis://127.0.0.1:{port}"}],
         }
     )
-    telemetry = telemetry_of(watch, traces=taken.traces, metrics=taken.metrics, clock=SystemClock())
+    telemetry = telemetry_of(watch, taken, SystemClock())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(telemetry.run)
         with anyio.fail_after(WITHIN_S):

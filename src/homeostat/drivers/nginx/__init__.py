@@ -1,0 +1,1 @@
+"""nginx: its access log as server spans."""

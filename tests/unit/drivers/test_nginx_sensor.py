@@ -1,0 +1,107 @@
+"""A real nginx writes its access log, which becomes spans; the log is rotated, truncated and spoiled."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from homeostat.core.config import NginxWatch
+from homeostat.drivers.nginx.sensors import LOG_FORMAT, NginxReader, request_span
+from homeostat.drivers.nginx.setup import configuration
+from homeostat.drivers.nginx.tail import LINE_BYTES_MAX, Tail
+from homeostat.drivers.telemetry import Metrics, Spans, UnreachableError
+from homeostat.runtime import SystemClock
+from support.servers import free_port, stopped, until_listening
+
+NGINX = shutil.which("nginx")
+TRACE, PARENT = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+LINE = '{"time":"1772366400.250","duration":"0.125","method":"GET","path":"/a","status":"503"}'
+
+
+@pytest.mark.skipif(NGINX is None, reason="no nginx here: apt-get install nginx")
+async def test_requests_of_a_real_nginx_are_server_spans(tmp_path: Path) -> None:
+    assert NGINX is not None
+    port, access_log = free_port(), tmp_path / "access.log"
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\n"
+        f"http {{ {LOG_FORMAT}\n access_log {access_log} homeostat;\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} location /bad {{ return 500; }} }} }}\n"
+    )
+    command = [NGINX, "-c", tmp_path / "nginx.conf", "-p", tmp_path]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - it goes on beside the test
+    reader, spans = NginxReader(NginxWatch(access_log=access_log, service="edge")), Spans({"service.name": "edge"})
+    try:
+        until_listening(port, process)
+        await reader.read(Metrics(reader.resource, SystemClock().now()), spans)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            await client.get('/x"y?secret=1', headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+            await client.get("/bad")
+        with anyio.fail_after(20):
+            while len(spans) < 2:
+                await reader.read(Metrics(reader.resource, SystemClock().now()), spans)
+                await anyio.sleep(0.02)
+    finally:
+        stopped(process)
+    first, second = spans.request.resource_spans[0].scope_spans[0].spans
+    assert (first.trace_id.hex(), first.parent_span_id.hex(), first.status.code) == (TRACE, PARENT, 0)
+    assert second.status.code == 2
+    assert "secret" not in str(spans.request)
+    await reader.close()
+
+
+def test_a_log_is_followed_over_rotation_truncation_and_half_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old\n")
+    tail = Tail(path)
+    assert tail.read() == []
+    with path.open("ab") as file:
+        file.write(b"one\ntw")
+    assert [line for _, line in tail.read()] == [b"one"]
+    with path.open("ab") as file:
+        file.write(b"o\n")
+    path.rename(tmp_path / "log.1")
+    path.write_bytes(b"three\n")
+    assert [line for _, line in tail.read()] == [b"two", b"three"]
+    path.write_bytes(b"4\n")
+    assert [line for _, line in tail.read()] == [b"4"]
+    with path.open("ab") as file:
+        file.write(b"5\n" + b"x" * (3 * LINE_BYTES_MAX) + b"\n6\n")
+    assert [line for _, line in tail.read()] == [b"5", b"6"]
+    assert tail.cut == 1
+    tail.close()
+
+
+async def test_another_format_is_said(tmp_path: Path) -> None:
+    reader = NginxReader(NginxWatch(access_log=tmp_path / "log"))
+    spans = Spans({"service.name": "x"})
+    with pytest.raises(UnreachableError, match="access_log"):
+        await reader.read(Metrics({}, SystemClock().now()), spans)
+    (tmp_path / "log").write_text('127.0.0.1 - - "GET / HTTP/1.1" 200\n')
+    with pytest.raises(UnreachableError, match="another format"):
+        await reader.read(Metrics({}, SystemClock().now()), spans)
+    await reader.close()
+
+
+def test_a_line_tells_start_end_and_failure() -> None:
+    spans = Spans({"service.name": "x"})
+    assert request_span(LINE.encode(), "1 0", spans)
+    span = ExportTraceServiceRequest.FromString(spans.request.SerializeToString()).resource_spans[0].scope_spans[0]
+    assert span.spans[0].end_time_unix_nano - span.spans[0].start_time_unix_nano == 125_000_000
+    assert span.spans[0].status.code == 2
+
+
+@given(st.binary(max_size=100) | st.sampled_from([b"[]", LINE.replace("0.125", "nan").encode(), b"[" * 9000]))
+def test_any_line_is_a_span_or_none(line: bytes) -> None:
+    assert request_span(line, "1 0", Spans({"service.name": "x"})) in {True, False}
+
+
+def test_without_the_module_the_log_format_is_printed() -> None:
+    assert LOG_FORMAT in configuration("edge", "127.0.0.1:4317", nginx="/nowhere") or "load_module" in configuration(
+        "edge", "127.0.0.1:4317"
+    )
