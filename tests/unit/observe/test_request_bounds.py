@@ -77,6 +77,13 @@ def test_noise_is_left_to_the_decoder(noise: bytes) -> None:
         assert not has_too_many_rows(noise, METRIC_LEVELS)
 
 
+def test_fields_that_nobody_knows_are_not_walked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "FIELDS_MAX", 1_000)
+    assert has_too_many_rows(b"\x78\x00" * (1 << 20), TRACE_LEVELS)
+    assert has_too_many_rows(_field(1, b"\x78\x00" * (1 << 20)), TRACE_LEVELS)
+    assert not has_too_many_rows(bytes(1 << 20), TRACE_LEVELS)  # field 0 is not protobuf
+
+
 def test_an_endless_number_is_left_to_the_decoder() -> None:
     assert not has_too_many_rows(b"\xff" * (4 << 20), TRACE_LEVELS)
 
