@@ -17,6 +17,8 @@ from homeostat.observe.decode.common import Decoded
 from homeostat.observe.decode.logs import logs_decoder
 from homeostat.observe.decode.metrics import metrics_decoder
 from homeostat.observe.intake import Batch, Decode
+from homeostat.runtime import SystemIds
+from homeostat.store.clickhouse.shared import SharedStore, open_configured
 from homeostat.store.telemetry.lane import FlushPolicy, Lane
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
@@ -33,15 +35,21 @@ class Stores:
     traces: EmbeddedTelemetryStore
     metrics: EmbeddedMetricStore
     logs: EmbeddedLogStore
+    shared: SharedStore | None = None  # where they keep what they take, beside others'
 
     @classmethod
     def opened(cls, config: StorageConfig, clock: Clock, policy: FlushPolicy | None = None) -> "Stores":
         """Open all of them. Raises OSError or StoreError. ``policy`` is for all; default: each its own."""
-        return cls(
+        shared = open_configured(config, SystemIds())
+        stores = cls(
             EmbeddedTelemetryStore(config, clock, policy),
             EmbeddedMetricStore(config, clock, policy),
             EmbeddedLogStore(config, clock, policy),
+            shared,
         )
+        if shared is not None:
+            shared.attach(stores.traces, stores.metrics, stores.logs)
+        return stores
 
     @property
     def all(self) -> list[Lane[Any]]:
@@ -52,6 +60,8 @@ class Stores:
         """Close the logs of all."""
         for lane in self.all:
             lane.close()
+        if self.shared is not None:
+            self.shared.engine.close()
 
 
 def decode_traces(requests: Sequence[bytes]) -> Batch:
