@@ -325,11 +325,12 @@ def _relative_to(config: Config, folder: Path) -> Config:
     processes = tuple(
         process.model_copy(update={"pid_file": folder / process.pid_file}) for process in config.watch.processes
     )
+    nginx = tuple(each.model_copy(update={"access_log": folder / each.access_log}) for each in config.watch.nginx)
     flags_file = folder / config.flags.file if config.flags.file else None
     return config.model_copy(
         update={
             "storage": config.storage.model_copy(update={"path": folder / config.storage.path}),
-            "watch": config.watch.model_copy(update={"processes": processes}),
+            "watch": config.watch.model_copy(update={"processes": processes, "nginx": nginx}),
             "flags": config.flags.model_copy(update={"file": flags_file}),
             "slo": config.slo.model_copy(update={"files": tuple(folder / file for file in config.slo.files)}),
         }

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from homeostat.config import load_config
 from homeostat.core.config import NginxWatch
 from homeostat.drivers.nginx.sensors import LOG_FORMAT, NginxReader, request_span
 from homeostat.drivers.nginx.setup import configuration
@@ -105,3 +106,8 @@ def test_without_the_module_the_log_format_is_printed() -> None:
     assert LOG_FORMAT in configuration("edge", "127.0.0.1:4317", nginx="/nowhere") or "load_module" in configuration(
         "edge", "127.0.0.1:4317"
     )
+
+
+def test_a_relative_log_is_relative_to_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "homeostat.yaml").write_text("watch: {nginx: [{access_log: logs/access.log}]}\n")
+    assert load_config(tmp_path / "homeostat.yaml").watch.nginx[0].access_log == tmp_path / "logs/access.log"
