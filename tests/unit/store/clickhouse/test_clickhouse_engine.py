@@ -1,0 +1,84 @@
+"""The client of ClickHouse: real requests, bound values, and errors that say what to do."""
+
+import builtins
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from homeostat.core.config import ClickHouseConfig, StorageConfig
+from homeostat.core.errors import StoreError
+from homeostat.net import bind, bound_port
+from homeostat.runtime import SystemIds
+from homeostat.store.clickhouse.engine import HttpEngine
+from homeostat.store.clickhouse.shared import SharedStore, writer_of
+from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from support.clickhouse_http import serving
+from support.spans import HandClock, S, body, table, trace_hex
+
+
+async def test_spans_go_through_the_real_client_and_come_back(tmp_path: Path) -> None:
+    with serving() as url:
+        engine = HttpEngine(ClickHouseConfig(url=url, database="over_http"))
+        config = StorageConfig(path=tmp_path, min_free_mib=1)
+        store = EmbeddedTelemetryStore(config, HandClock())
+        assert list(store.replay()) == []
+        SharedStore.opened(engine, StorageConfig(path=tmp_path, retention=timedelta(days=3650)), SystemIds()).attach(
+            traces=store
+        )
+        spans = [S(5, 1, attributes={"quote": "it's {x:String} \\ \n"}), S(5, 2, 1, at=0.5)]
+        store.add(table(spans), store.append([body(spans)]))
+        store.seal()
+        assert store.flush(), store.troubles
+        assert store.parts() == ([], [])
+        trace = await store.trace(trace_hex(5))
+        assert trace is not None
+        assert [span.attributes for span in trace.spans] == [{"quote": "it's {x:String} \\ \n"}, {}]
+        answer = engine.query("SELECT {a:String} AS a, {b:Array(String)} AS b", {"a": "x'\\ \n", "b": ["y'", "\\"]})
+        assert answer.to_pylist() == [{"a": "x'\\ \n", "b": ["y'", "\\"]}]
+        with pytest.raises(StoreError, match="no_such_table"):
+            engine.query("SELECT * FROM no_such_table")
+        engine.close()
+
+
+def test_a_server_that_is_away_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with bind("127.0.0.1", 0) as reserved:
+        port = bound_port(reserved)
+    store = EmbeddedTelemetryStore(StorageConfig(path=tmp_path, min_free_mib=1), HandClock())
+    assert list(store.replay()) == []
+    engine = HttpEngine(ClickHouseConfig(url=f"http://127.0.0.1:{port}"))
+    SharedStore.opened(engine, StorageConfig(path=tmp_path), SystemIds()).attach(traces=store)
+    store.add(table([S()]), store.append([body([S()])]))
+    store.seal()
+    assert not store.flush()
+    assert "Check the server and storage.clickhouse" in store.troubles[0].detail
+    assert sum(part.num_rows for part in store.parts()[0]) == 1, "nothing is lost: it is tried again"
+    with pytest.raises(StoreError, match="in the log: retry later"):
+        engine.insert("otel_traces", pa.table({"a": [1]}), "token")
+
+
+def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *others: Any) -> Any:
+        if name.startswith("clickhouse_connect"):
+            raise ImportError(name)
+        return real(name, *others)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(StoreError, match=r"homeostat\[clickhouse\]"):
+        HttpEngine(ClickHouseConfig(url="http://127.0.0.1:8123"))
+
+
+@pytest.mark.parametrize("url", ["", "nowhere", "ftp://host", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match=r"storage\.clickhouse\.url"):
+        HttpEngine(ClickHouseConfig(url=url))
+
+
+def test_who_writes_is_known_again_after_a_restart(tmp_path: Path) -> None:
+    first = writer_of(tmp_path, SystemIds())
+    assert writer_of(tmp_path, SystemIds()) == first
+    assert writer_of(tmp_path / "other", SystemIds()) != first
