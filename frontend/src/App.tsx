@@ -15,6 +15,8 @@ const SloPage = lazy(() => import("./pages/slos/SloPage"));
 const SloEdit = lazy(() => import("./pages/slos/SloEdit"));
 const SloImport = lazy(() => import("./pages/slos/SloImport"));
 const Logs = lazy(() => import("./pages/logs/Logs"));
+const Metrics = lazy(() => import("./pages/metrics/Metrics"));
+const Events = lazy(() => import("./pages/events/Events"));
 const NotFound = lazy(() => import("./pages/NotFound"));
 
 /** Which page stands under which address. */
@@ -36,6 +38,8 @@ export function App() {
           <Route path="slos/:id" element={<SloPage />} />
           <Route path="slos/:id/edit" element={<SloEdit />} />
           <Route path="logs" element={<Logs />} />
+          <Route path="metrics" element={<Metrics />} />
+          <Route path="events" element={<Events />} />
           <Route path="*" element={<NotFound />} />
         </Route>
       </Routes>

@@ -1,13 +1,14 @@
 /** A line chart over time, drawn by uPlot. Imported lazily. */
 
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
+import { Link } from "react-router";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
 import { cssColor } from "../lib/cssColor";
 import { axisTime } from "../lib/format";
 import { useResolvedTheme } from "../lib/theme";
-import type { ChartData } from "./series";
+import type { ChartData, ChartMark } from "./series";
 
 interface Props {
   data: ChartData;
@@ -28,6 +29,23 @@ function yRange(_chart: uPlot, min: number | null, max: number | null): [number,
   const low = min === null || min >= 0 ? 0 : min * 1.12;
   const high = max === null || max <= 0 ? 0 : max * 1.12;
   return [low, low === 0 && high === 0 ? 1 : high];
+}
+
+interface Place {
+  mark: ChartMark;
+  left: number;
+  top: number;
+}
+
+/** Where the marks lie, in pixels of the chart's box; those outside of the axes are left out. */
+function placesOf(chart: uPlot, marks: readonly ChartMark[]): Place[] {
+  const { offsetLeft, offsetTop, clientWidth, clientHeight } = chart.over;
+  return marks.flatMap((mark) => {
+    const x = chart.valToPos(mark.time, "x");
+    const y = chart.valToPos(mark.value, "y");
+    const inside = x >= 0 && x <= clientWidth && y >= 0 && y <= clientHeight;
+    return inside ? [{ mark, left: offsetLeft + x, top: offsetTop + y }] : [];
+  });
 }
 
 function timeTicks(_chart: uPlot, ticks: number[]): string[] {
@@ -77,6 +95,7 @@ export default function TimeChart({ data, height, syncKey, onPoint }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const latest = useRef({ data, onPoint });
+  const [places, setPlaces] = useState<readonly Place[]>([]);
   const theme = useResolvedTheme();
   const shape = data.series.map((series) => series.label).join("|");
 
@@ -96,10 +115,21 @@ export default function TimeChart({ data, height, syncKey, onPoint }: Props) {
         legend: { show: false },
         padding: [8, 26, 0, 0],
         cursor: { y: false, sync: { key: syncKey }, drag: { x: false, y: false }, points: { size: 6 } },
-        scales: { x: { time: true }, y: { range: yRange } },
+        scales: {
+          x: { time: true },
+          y: {
+            range: (self, min, max) => {
+              const marks = latest.current.data.marks?.map((mark) => mark.value) ?? [];
+              return yRange(self, min, marks.length === 0 ? max : Math.max(max ?? 0, ...marks));
+            },
+          },
+        },
         axes: axes((value) => latest.current.data.format(value)),
         series: [{}, ...lines(first)],
-        hooks: { setCursor: [(self) => latest.current.onPoint(self.cursor.idx ?? null)] },
+        hooks: {
+          setCursor: [(self) => latest.current.onPoint(self.cursor.idx ?? null)],
+          draw: [(self) => setPlaces(placesOf(self, latest.current.data.marks ?? []))],
+        },
       },
       aligned(first),
       element,
@@ -116,5 +146,12 @@ export default function TimeChart({ data, height, syncKey, onPoint }: Props) {
     };
   }, [height, syncKey, theme, shape]);
 
-  return <div ref={box} className="chart__plot" style={{ height }} />;
+  return (
+    <div className="chart__plot" style={{ height, position: "relative" }}>
+      <div ref={box} />
+      {places.map(({ mark, left, top }) => (
+        <Link key={mark.key} className="chart__mark" to={mark.to} style={{ left, top }} title={mark.label} aria-label={mark.label} />
+      ))}
+    </div>
+  );
 }

@@ -7,8 +7,18 @@ export interface Series {
   values: readonly (number | null)[];
 }
 
+/** A single moment beside the lines, with the page that it leads to. */
+export interface ChartMark {
+  key: string;
+  time: number; // Unix seconds
+  value: number;
+  to: string;
+  label: string;
+}
+
 export interface ChartData {
   times: readonly number[]; // Unix seconds
   series: readonly Series[];
   format: (value: number) => string;
+  marks?: readonly ChartMark[];
 }

@@ -11,6 +11,7 @@ import { Card } from "../../ui/Card";
 import { Empty, Failed, Skeleton } from "../../ui/States";
 import { Status } from "../../ui/Status";
 import { When } from "../../ui/When";
+import { ChangedBefore } from "../events/Context";
 import { Actions } from "./Actions";
 import { Cause } from "./Cause";
 import { IssueList } from "./IssueList";
@@ -102,6 +103,7 @@ function Story({ detail }: { detail: IncidentDetail }) {
         <div className="stack">
           {!waiting && <Actions runs={detail.runs} />}
           <Cause cause={detail.incident.root_cause} />
+          <ChangedBefore incidentId={detail.incident.id} />
           {detail.plan !== null && <PlanCard plan={detail.plan} />}
         </div>
       </div>

@@ -1,7 +1,7 @@
 import { useRef, useState } from "react";
 
 import { SEVERITIES, type LogCounts } from "../../api/logs";
-import { axisTime, clockTime, compactCount, dayAndTime, plural } from "../../lib/format";
+import { axisTime, clockTime, compactCount, dayAndTime, duration, plural } from "../../lib/format";
 import { useWidth } from "../../lib/useWidth";
 import { severityColors } from "./search";
 
@@ -92,7 +92,7 @@ function Bars({ counts, width, onRange }: Omit<Props, "asTable"> & { width: numb
       </svg>
       <p className="quiet log-hover">
         {shown === undefined
-          ? `${plural(counts.total, "record")}; each bar is ${plural(counts.step_s, "second")}`
+          ? `${plural(counts.total, "record")}; each bar is ${duration(counts.step_s * 1_000)}`
           : `${clockTime(new Date(shown.time))}: ${plural(shown.total, "record")}${SEVERITIES.filter((one) => shown.counts[one]).map((one) => `, ${one} ${compactCount(shown.counts[one] ?? 0)}`).join("")}`}
       </p>
     </>
