@@ -45,6 +45,7 @@ class Batch:
         duration_ms: float,
         error: str = "",
         span: str | None = None,
+        kind: Span.SpanKind.ValueType = Span.SPAN_KIND_SERVER,
         attributes: Mapping[str, str] = MappingProxyType({"shop.cart": "c-17"}),
     ) -> None:
         """One span; ids are made from the names. ``span`` is its own name where the default is not unique."""
@@ -55,7 +56,7 @@ class Batch:
                 span_id=_id(span or trace + service, 8),
                 parent_span_id=b"" if parent is None else _id(parent, 8),
                 name=name,
-                kind=Span.SPAN_KIND_SERVER,
+                kind=kind,
                 start_time_unix_nano=start_ns,
                 end_time_unix_nano=end_ns,
                 attributes=[_text("http.request.method", "POST"), *(_text(*pair) for pair in attributes.items())],
@@ -168,13 +169,27 @@ def market(name: str, purchases: int, *, from_ns: int, every_ms: float) -> Batch
             *([] if error else [("mail", "send receipt", "checkout", 36 + query_ms, 10.0, "")]),
         ]
         for service, operation, parent, after_ms, duration_ms, failure in calls:
+            begun, caller = start + int(after_ms * 1e6), f"{trace}{service} caller"
+            if parent is not None:  # the caller's own span of the call
+                batch.add(
+                    parent,
+                    operation,
+                    trace=trace,
+                    span=caller,
+                    parent=trace + parent,
+                    kind=Span.SPAN_KIND_CLIENT,
+                    start_ns=begun,
+                    duration_ms=duration_ms,
+                    error=failure,
+                    attributes=at,
+                )
             batch.add(
                 service,
                 operation,
                 trace=trace,
-                parent=None if parent is None else trace + parent,
-                start_ns=start + int(after_ms * 1e6),
-                duration_ms=duration_ms,
+                parent=None if parent is None else caller,
+                start_ns=begun + 200_000,
+                duration_ms=duration_ms - 0.4,
                 error=failure,
                 attributes=at,
             )

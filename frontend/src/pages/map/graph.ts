@@ -5,11 +5,12 @@
 
 import type { Dependency } from "../../api/traceTypes";
 
-export const NODE_WIDTH = 184;
+export const NODE_WIDTH = 204;
 export const NODE_HEIGHT = 78;
 const GAP_X = 104;
 const GAP_Y = 22;
 const MARGIN = 12;
+const ALONE_COLUMNS = 5; // services without calls stand in rows below
 const SWEEPS = 8;
 
 export interface Place {
@@ -130,13 +131,15 @@ function wire(dependency: Dependency, from: Place, to: Place): Wire {
 export function graphOf(services: readonly string[], edges: readonly Dependency[]): Graph {
   const names = [...new Set([...services, ...edges.flatMap((edge) => [edge.caller, edge.callee])])].sort();
   const calls = callsOf(names, edges);
+  const linked = new Set(edges.filter((edge) => edge.caller !== edge.callee).flatMap((edge) => [edge.caller, edge.callee]));
+  const alone = names.filter((name) => !linked.has(name));
   const called = new Set(edges.filter((edge) => edge.caller !== edge.callee).map((edge) => edge.callee));
-  const entries = names.filter((name) => !called.has(name));
-  const { order, forward } = withoutCircles(names, calls, [...entries, ...edges.map((edge) => edge.caller)]);
+  const entries = names.filter((name) => linked.has(name) && !called.has(name));
+  const { order, forward } = withoutCircles(names.filter((name) => linked.has(name)), calls, [...entries, ...edges.map((edge) => edge.caller)]);
   const layers = layersOf(order, forward);
   untangle(layers, forward);
   const tallest = Math.max(0, ...layers.map((layer) => layer.length));
-  const height = tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y + 2 * MARGIN;
+  const height = Math.max(0, tallest * (NODE_HEIGHT + GAP_Y) - GAP_Y) + 2 * MARGIN;
   const places = new Map<string, Place>();
   layers.forEach((layer, column) => {
     const top = (height - (layer.length * (NODE_HEIGHT + GAP_Y) - GAP_Y)) / 2;
@@ -153,11 +156,22 @@ export function graphOf(services: readonly string[], edges: readonly Dependency[
     const [from, to] = [places.get(edge.caller), places.get(edge.callee)];
     return from === undefined || to === undefined || from === to ? [] : [wire(edge, from, to)];
   });
+  const columns = Math.max(layers.length, ALONE_COLUMNS);
+  const below = height + (wires.some((one) => one.backward) ? NODE_HEIGHT : 0) - (tallest === 0 ? MARGIN : 0);
+  alone.forEach((service, index) =>
+    places.set(service, {
+      service,
+      layer: 0,
+      x: MARGIN + (index % columns) * (NODE_WIDTH + GAP_Y),
+      y: below + Math.floor(index / columns) * (NODE_HEIGHT + GAP_Y),
+    }),
+  );
   const deepest = wires.some((one) => one.backward) ? NODE_HEIGHT : 0;
+  const aloneWidth = Math.min(alone.length, columns) * (NODE_WIDTH + GAP_Y) - GAP_Y;
   return {
     places,
     wires,
-    width: 2 * MARGIN + layers.length * (NODE_WIDTH + GAP_X) - GAP_X,
-    height: Math.max(0, height + deepest),
+    width: 2 * MARGIN + Math.max(0, layers.length * (NODE_WIDTH + GAP_X) - GAP_X, aloneWidth),
+    height: alone.length === 0 ? height + deepest : below + Math.ceil(alone.length / columns) * (NODE_HEIGHT + GAP_Y),
   };
 }

@@ -45,7 +45,19 @@ function toSearch(one: Difference, search: Search): string {
   return one.example_trace_ids[0] === undefined ? searchPath(base) : `/traces/${one.example_trace_ids[0]}`;
 }
 
-function Finding({ one, search }: { one: Difference; search: Search }) {
+/** What is said of several services in the same words stands once, with its clearest figures. */
+function grouped(differences: readonly Difference[]): { one: Difference; elsewhere: string[] }[] {
+  const groups = new Map<string, { one: Difference; elsewhere: string[] }>();
+  for (const one of differences) {
+    const key = one.kind === "attribute" || one.kind === "resource" ? `${one.kind} ${one.key} ${one.relation} ${one.value}` : `${one.kind} ${one.service} ${one.key}`;
+    const known = groups.get(key);
+    if (known === undefined) groups.set(key, { one, elsewhere: [] });
+    else known.elsewhere.push(one.service);
+  }
+  return [...groups.values()];
+}
+
+function Finding({ one, elsewhere, search }: { one: Difference; elsewhere: string[]; search: Search }) {
   return (
     <tr>
       <th scope="row">
@@ -53,7 +65,8 @@ function Finding({ one, search }: { one: Difference; search: Search }) {
           {one.kind === "operation" || one.kind === "error" ? one.key : `${one.key} ${one.relation} ${one.value}`}
         </Link>
         <span className="quiet finding__where">
-          {one.service} · {KINDS[one.kind]}
+          {KINDS[one.kind]} · {one.service}
+          {elsewhere.length > 0 && `, also ${elsewhere.join(", ")}`}
         </span>
       </th>
       <td>
@@ -99,8 +112,13 @@ function Findings({ data, search }: { data: Differences; search: Search }) {
               </tr>
             </thead>
             <tbody>
-              {data.differences.map((one) => (
-                <Finding key={`${one.kind} ${one.service} ${one.key} ${one.relation} ${one.value}`} one={one} search={search} />
+              {grouped(data.differences).map(({ one, elsewhere }) => (
+                <Finding
+                  key={`${one.kind} ${one.service} ${one.key} ${one.relation} ${one.value}`}
+                  one={one}
+                  elsewhere={elsewhere}
+                  search={search}
+                />
               ))}
             </tbody>
           </table>

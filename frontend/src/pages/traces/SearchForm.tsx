@@ -77,7 +77,7 @@ export function SearchForm({ search, onSearch }: { search: Search; onSearch: (se
       <Field label="Text">
         <input
           value={draft.text}
-          placeholder="in names, attributes, events"
+          placeholder="anywhere in a span"
           spellCheck={false}
           onChange={(event) => set({ text: event.target.value })}
         />
