@@ -36,7 +36,8 @@ def figures(made: Made, rows: npt.NDArray[np.int64], probability: npt.NDArray[np
     return {
         "half_kept": int((kept & (found != made.sizes)).sum()),
         "traces_of_two_probabilities": int((kept & (lowest != highest)).sum()),
-        "failed_traces_lost": int((failed & ~kept).sum()),
+        # Decided before the span that failed came: it was late, or its request had to be sent again.
+        "failed_traces_not_kept": int((failed & ~kept).sum()),
         "weighted_trace_error_percent": _percent(made.traces, float(weight[root].sum())),
         "weighted_span_error_percent": _percent(made.spans, float(weight.sum())),
         "weighted_trace_error_percent_worst_service": _worst(roots_by_service, weighted_roots),
