@@ -120,7 +120,7 @@ export default function TimeChart({ data, height, syncKey, onPoint }: Props) {
           y: {
             range: (self, min, max) => {
               const marks = latest.current.data.marks?.map((mark) => mark.value) ?? [];
-              return yRange(self, min, marks.length === 0 ? max : Math.max(max ?? 0, ...marks));
+              return yRange(self, min, marks.length === 0 ? max : Math.max(max, ...marks));
             },
           },
         },

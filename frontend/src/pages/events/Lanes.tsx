@@ -1,10 +1,11 @@
 import { useRef } from "react";
 
-import type { EventAnswer } from "../../api/events";
+import type { EventAnswer, EventType } from "../../api/events";
 import { axisTime, dayAndTime } from "../../lib/format";
 import { useWidth } from "../../lib/useWidth";
 import { eventMark, TYPES } from "./view";
 
+const NAMES: Record<EventType, string> = { incident: "Incidents", alert: "Alerts", anomaly: "Anomalies", deployment: "Changes" };
 const LANE = 26;
 const LABEL = 92;
 const FOOT = 20;
@@ -25,13 +26,14 @@ export function Lanes({ events, startMs, endMs }: Props) {
   const ticks = Math.max(1, Math.floor(room / TICK_PX));
   const span = (endMs - startMs) / 1_000;
   return (
-    <div ref={box} className="lanes">
+    <div className="lanes">
+      <div ref={box} />
       {width > 0 && (
         <svg width={width} height={TYPES.length * LANE + FOOT} role="img" aria-label="Events over time; the list below has them in words">
           {TYPES.map((type, lane) => (
             <g key={type}>
               <text x={0} y={lane * LANE + 17}>
-                {type}s
+                {NAMES[type]}
               </text>
               <line x1={LABEL} x2={width} y1={lane * LANE + 13} y2={lane * LANE + 13} stroke="var(--grid)" />
             </g>
