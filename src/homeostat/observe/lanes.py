@@ -69,6 +69,11 @@ def decode_traces(requests: Sequence[bytes]) -> Batch:
     return _batch(traces.decode(requests))
 
 
+def decode_sampled_traces(requests: Sequence[bytes]) -> Batch:
+    """The same where traces are sampled: attributes may stay serialized until the keeper lets spans go."""
+    return _batch(traces.decode_for_sampling(requests))
+
+
 def decode_metrics(clock: Clock) -> Decode:
     """The decoder of the lane of metrics."""
     decoder = metrics_decoder(clock)

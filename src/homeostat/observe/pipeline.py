@@ -20,9 +20,17 @@ from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock, Random
 from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.counters import Counters
-from homeostat.observe.intake import Batch, Intake
+from homeostat.observe.intake import Batch, Decode, Intake
 from homeostat.observe.keeper import KeepAll
-from homeostat.observe.lanes import Flusher, Stores, decode_logs, decode_metrics, decode_traces, thread
+from homeostat.observe.lanes import (
+    Flusher,
+    Stores,
+    decode_logs,
+    decode_metrics,
+    decode_sampled_traces,
+    decode_traces,
+    thread,
+)
 from homeostat.observe.listening import listen
 from homeostat.observe.memory import keep_blocks
 from homeostat.observe.presence import Presence
@@ -46,7 +54,8 @@ _RED_MEMORY: Final = RedLimits(minutes=180)  # files answer for what is older
 
 
 OnSpans = Callable[[pa.Table], None]
-"""Is shown every batch of spans, in the intake's thread: must be quick, and must not raise."""
+"""Is shown every batch of spans, in the intake's thread: must be quick, and must not raise. Attributes may be
+serialized still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,8 @@ class Pipeline:
         )
 
 
-def _decode_and_show(on_spans: OnSpans, requests: Sequence[bytes]) -> Batch:
-    batch = decode_traces(requests)
+def _decode_and_show(decode: Decode, on_spans: OnSpans, requests: Sequence[bytes]) -> Batch:
+    batch = decode(requests)
     on_spans(batch.rows)
     return batch
 
@@ -126,7 +135,9 @@ async def running(
         sampler = Sampler(sampling, seed=(chance or system_random()).randrange(1 << 62))
     keeper = TraceKeeper(red, rollups, presence, clock, sampler)
     store.undecided = keeper.undecided
-    decode = decode_traces if on_spans is None else partial(_decode_and_show, on_spans)
+    decode = decode_sampled_traces if sampler is not None and sampler.sees_serialized else decode_traces
+    if on_spans is not None:
+        decode = partial(_decode_and_show, decode, on_spans)
     intake = Intake(store, decode, keeper, counters, flusher.notice)
     others = [
         Intake(stores.metrics, decode_metrics(clock), KeepAll(), counters, flusher.notice),

@@ -14,6 +14,7 @@ import pyarrow as pa
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.ports import Clock
 from homeostat.core.sampling import SamplingConfig
+from homeostat.observe.decode.serialized import whole_table
 from homeostat.observe.keeper import Group
 from homeostat.observe.presence import Presence
 from homeostat.observe.red import Red
@@ -21,6 +22,7 @@ from homeostat.observe.rollup_restoring import WAITING_PREFIX
 from homeostat.observe.rollups import Rollups
 from homeostat.observe.sampling.sampler import Sampler
 from homeostat.store.telemetry.attachments import ROLE_STATE, Attachment, SealExtras, write_durably
+from homeostat.store.telemetry.schema import SPAN_SCHEMA
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +72,11 @@ class TraceKeeper:
     def keep(self, group: Group) -> pa.Table:
         """What goes on at once: late spans of traces that are kept. The others are held until they are decided."""
         if self._sampler is None:
-            return group.rows.slice(0, 0) if group.settled else group.rows
+            return SPAN_SCHEMA.empty_table() if group.settled else whole_table(group.rows.to_batches())
         late = self._sampler.take(
             group.rows, group.first_seq, group.last_seq, self._clock.monotonic(), settled=group.settled
         )
-        return group.rows.slice(0, 0) if late is None else late
+        return SPAN_SCHEMA.empty_table() if late is None else late
 
     def count(self, rows: pa.Table) -> None:
         """Fold every span into rates and topology."""

@@ -49,7 +49,13 @@ DecodeList = Callable[[list[bytes]], Rows]
 """Decodes requests together. Raises TelemetryRejectedError when one of them is malformed."""
 
 
-def decode_groups(requests: Sequence[bytes], schema: pa.Schema, levels: Levels, decode_list: DecodeList) -> Decoded:
+def decode_groups(
+    requests: Sequence[bytes],
+    schema: pa.Schema,
+    levels: Levels,
+    decode_list: DecodeList,
+    join: Callable[[list[pa.Table]], pa.Table] = pa.concat_tables,
+) -> Decoded:
     """Decode in groups of a bounded size. A bad request spoils none of the others. ``levels`` lead to its rows."""
     tables: list[pa.Table] = []
     outcomes: list[Outcome] = []
@@ -63,7 +69,7 @@ def decode_groups(requests: Sequence[bytes], schema: pa.Schema, levels: Levels, 
                 table, outcome = _decode_alone(request, schema, levels, decode_list)
                 tables.append(table)
                 outcomes.append(outcome)
-    return Decoded(pa.concat_tables(tables) if tables else schema.empty_table(), tuple(outcomes))
+    return Decoded(join(tables) if tables else schema.empty_table(), tuple(outcomes))
 
 
 def _decoded(group: list[bytes], levels: Levels, decode_list: DecodeList) -> Rows:

@@ -14,8 +14,10 @@ from ptars._lib import MessageHandler
 _F = descriptor_pb2.FieldDescriptorProto
 _BYTES_LIST: Final = "bytes*"
 
+_Messages = dict[str, list[tuple[str, int, int | str]]]
+
 # (name, field number, scalar type | message name, with * for repeated). Numbers are those of opentelemetry-proto 1.x.
-_MESSAGES: Final[dict[str, list[tuple[str, int, int | str]]]] = {
+_MESSAGES: Final[_Messages] = {
     "AnyValue": [
         ("string_value", 1, _F.TYPE_STRING),
         ("bool_value", 2, _F.TYPE_BOOL),
@@ -82,7 +84,7 @@ def _add_field(
         field.type = kind  # pyright: ignore[reportAttributeAccessIssue] (the stubs want the enum, an int is one)
 
 
-_LEAN: Final[dict[str, list[tuple[str, int, int | str]]]] = {
+_LEAN: Final[_Messages] = {
     **_MESSAGES,
     "AnyValue": [field for field in _MESSAGES["AnyValue"] if field[0] in {"string_value", "int_value"}],
     "Span": [
@@ -93,7 +95,13 @@ _LEAN: Final[dict[str, list[tuple[str, int, int | str]]]] = {
 """Without what most requests do not have: every builder costs its share of every attribute, used or not."""
 
 
-def _handler(messages: dict[str, list[tuple[str, int, int | str]]], package: str) -> MessageHandler:
+def _serialized(messages: _Messages) -> _Messages:
+    """Attributes of spans as bytes."""
+    span = [(name, number, _BYTES_LIST if name == "attributes" else kind) for name, number, kind in messages["Span"]]
+    return {**messages, "Span": span}
+
+
+def _handler(messages: _Messages, package: str, root: str = "Request") -> MessageHandler:
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
@@ -105,8 +113,8 @@ def _handler(messages: dict[str, list[tuple[str, int, int | str]]], package: str
                 field.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    request = pool.FindMessageTypeByName(f"{package}.Request")
-    return ptars.HandlerPool([request.file]).get_for_message(request)
+    message = pool.FindMessageTypeByName(f"{package}.{root}")
+    return ptars.HandlerPool([message.file]).get_for_message(message)
 
 
 FULL: Final = _handler(_MESSAGES, "homeostat_full")
@@ -115,3 +123,11 @@ FULL: Final = _handler(_MESSAGES, "homeostat_full")
 LEAN: Final = _handler(_LEAN, "homeostat_lean")
 """The same where attributes are texts and integers only and no span has events or links; events and links come as
 lists of bytes and a value of another type comes as null, so that one sees when it was not enough."""
+
+FULL_SERIALIZED: Final = _handler(_serialized(_MESSAGES), "homeostat_full_serialized")
+LEAN_SERIALIZED: Final = _handler(_serialized(_LEAN), "homeostat_lean_serialized")
+"""The two with each attribute of a span as the bytes of a KeyValue."""
+
+FULL_PAIRS: Final = _handler(_MESSAGES, "homeostat_full_pairs", "KeyValue")
+LEAN_PAIRS: Final = _handler(_LEAN, "homeostat_lean_pairs", "KeyValue")
+"""Turn such bytes into columns ``key`` and ``value``."""

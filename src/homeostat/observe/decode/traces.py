@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from ptars._lib import MessageHandler
 
 from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.decode.common import (
@@ -26,7 +27,8 @@ from homeostat.observe.decode.common import (
     words,
 )
 from homeostat.observe.decode.counting import TRACE_LEVELS
-from homeostat.observe.decode.schema import FULL, LEAN
+from homeostat.observe.decode.schema import FULL, FULL_SERIALIZED, LEAN, LEAN_SERIALIZED
+from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA, is_serialized, joined, may_stay
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE
@@ -50,26 +52,44 @@ def decode(requests: Sequence[bytes]) -> Decoded:
     return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
 
 
+def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
+    """The same, but attributes may stay serialized (``decode.serialized``)."""
+    return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list_for_sampling, joined)
+
+
 class _Choice:
     """Which handler to try: the lean one, unless it was not enough a short while ago. A race costs only time."""
 
     _FULL_CALLS = 16
 
-    def __init__(self) -> None:
+    def __init__(self, lean: MessageHandler, full: MessageHandler) -> None:
+        self._lean = lean
+        self._full = full
         self._full_left = 0
 
     def parse(self, requests: list[bytes]) -> pa.ListArray:
-        """The requests as nested columns."""
+        """The requests as nested columns. Raises TelemetryRejectedError."""
+        try:
+            return self._parse(requests)
+        except ValueError as error:
+            raise _malformed(error) from error
+
+    def _parse(self, requests: list[bytes]) -> pa.ListArray:
         if not self._full_left:
-            of_request = LEAN.list_to_record_batch(requests).column("resource_spans")
+            of_request = self._lean.list_to_record_batch(requests).column("resource_spans")
             if _is_enough(of_request):
                 return of_request
             self._full_left = self._FULL_CALLS
         self._full_left -= 1
-        return FULL.list_to_record_batch(requests).column("resource_spans")
+        return self._full.list_to_record_batch(requests).column("resource_spans")
 
 
-_CHOICE = _Choice()
+_CHOICE = _Choice(LEAN, FULL)
+_SERIALIZED = _Choice(LEAN_SERIALIZED, FULL_SERIALIZED)
+
+
+def _malformed(error: ValueError) -> TelemetryRejectedError:
+    return TelemetryRejectedError(f"The body is not an ExportTraceServiceRequest: {error}")
 
 
 def _is_enough(of_request: pa.ListArray) -> bool:
@@ -79,8 +99,10 @@ def _is_enough(of_request: pa.ListArray) -> bool:
     span = scopes.field("spans").flatten()
     if len(span.field("events").values) or len(span.field("links").values):
         return False
-    holders = (resources.field("resource"), scopes.field("scope"), span)
-    return all(_all_seen(holder.field("attributes").values.field("value")) for holder in holders)
+    holders = [
+        holder.field("attributes").values for holder in (resources.field("resource"), scopes.field("scope"), span)
+    ]
+    return all(_all_seen(pairs.field("value")) for pairs in holders if pa.types.is_struct(pairs.type))
 
 
 def _all_seen(values: pa.StructArray) -> bool:
@@ -90,11 +112,20 @@ def _all_seen(values: pa.StructArray) -> bool:
 
 
 def _decode_list(requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
+    return _flatten(_CHOICE.parse(requests), len(requests))
+
+
+def _decode_list_for_sampling(requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
+    of_request = _SERIALIZED.parse(requests)
+    entries = (
+        of_request.flatten().field("scope_spans").flatten().field("spans").flatten().field("attributes").flatten()
+    )
     try:
-        of_request = _CHOICE.parse(requests)
+        if may_stay(entries):
+            return _flatten(of_request, len(requests))
     except ValueError as error:
-        raise TelemetryRejectedError(f"The body is not an ExportTraceServiceRequest: {error}") from error
-    return _flatten(of_request, len(requests))
+        raise _malformed(error) from error
+    return _decode_list(requests)
 
 
 def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Outcome]]:
@@ -116,7 +147,8 @@ def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Ou
         **_resource_columns(resources.field("resource").field("attributes"), resource_of_span.to_numpy()),
         **_scope_columns(scopes.field("scope"), scope_of_span.to_numpy()),
     }
-    table = pa.Table.from_arrays([columns[name] for name in SPAN_SCHEMA.names], schema=SPAN_SCHEMA)
+    schema = SERIALIZED_SCHEMA if is_serialized(columns["attributes"]) else SPAN_SCHEMA
+    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
     valid = ~faults[ID_LENGTH] & ~faults[ZERO_ID]
     if not valid.all():
         table = table.filter(pa.array(valid))
@@ -155,8 +187,8 @@ def _bounded(attributes: pa.ListArray) -> tuple[pa.ListArray, Rows]:
 
 
 def _ids(span: pa.StructArray) -> tuple[Faults, dict[str, pa.Array]]:
-    """Which spans have impossible ids, by reason, and the columns. Possible are 16 and 8 bytes, not all of them zero; a
-    parent has 8 bytes or none."""
+    """Which spans have impossible ids, by reason, and the columns. Possible are 16 and 8 bytes, not all of them zero;
+    a parent has 8 bytes or none."""
     trace_sized, trace_id = fixed(span.field("trace_id"), 16)
     span_sized, span_id = fixed(span.field("span_id"), 8)
     parent_sized, parent_id = fixed(span.field("parent_span_id"), 8)
@@ -197,7 +229,7 @@ def _span_columns(span: pa.StructArray, attributes: pa.ListArray, cut: Rows) -> 
         "duration_ns": pa.array(duration),
         "status_code": _enum(status.field("code"), 2),
         "status_message": status.field("message"),
-        "attributes": attribute_map(attributes),
+        "attributes": attribute_map(attributes) if pa.types.is_struct(attributes.values.type) else attributes,
         "events": _events(span.field("events")),
         "links": _links(span.field("links")),
         "dropped_attributes": dropped,

@@ -85,5 +85,9 @@ def _nested_column(nested: list[pa.BinaryArray]) -> pa.StringArray:
 
 def attribute_map(key_values: pa.ListArray) -> pa.MapArray:
     """``repeated KeyValue`` as ``map<string, string>``."""
-    pairs = key_values.values
-    return pa.MapArray.from_arrays(key_values.offsets, pairs.field("key"), value_text(pairs.field("value")))
+    return pairs_map(key_values.offsets, key_values.values.field("key"), key_values.values.field("value"))
+
+
+def pairs_map(offsets: pa.Int32Array, keys: pa.StringArray, values: pa.StructArray) -> pa.MapArray:
+    """The same from its parts."""
+    return pa.MapArray.from_arrays(offsets, keys, value_text(values))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from homeostat.observe.decode.serialized import joined, whole_table
 from homeostat.observe.sampling.pending import Rows
 
 Mask = npt.NDArray[np.bool_]
@@ -51,9 +52,12 @@ class Batch:
         return Batch.of(compact(self.spans.filter(pa.array(held))), self.rows[held])
 
     def table(self) -> pa.Table:
-        """The spans that are held."""
-        table = pa.Table.from_batches([self.spans])
-        return table if self.held == len(self.rows) else table.filter(pa.array(self.rows != DECIDED))
+        """The spans that are held, their attributes as a map."""
+        return whole_table([self.left()])
+
+    def left(self) -> pa.RecordBatch:
+        """The spans that are held, as they came."""
+        return self.spans if self.held == len(self.rows) else self.spans.filter(pa.array(self.rows != DECIDED))
 
 
 def compact(spans: pa.RecordBatch) -> pa.RecordBatch:
@@ -125,7 +129,6 @@ def _together(batches: Sequence[Batch]) -> list[Batch]:
 def _joined(small: list[Batch]) -> list[Batch]:
     if len(small) < _TOGETHER_MIN:
         return small
-    tables = [batch.table() for batch in small]
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    table = joined([pa.Table.from_batches([batch.left()]) for batch in small]).unify_dictionaries().combine_chunks()
     rows = np.concatenate([batch.rows[batch.rows != DECIDED] for batch in small])
     return [Batch.of(compact(batch), rows) for batch in table.to_batches()]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from homeostat.observe.decode.serialized import whole
 from homeostat.observe.sampling.batches import Batch
 from homeostat.store.telemetry.schema import KINDS, STATUSES
 
@@ -39,7 +40,7 @@ class Expressions:
             asked = np.flatnonzero((rows_asked & ~matched)[batch.rows])
             if not len(asked):
                 continue
-            spans = batch.spans.select(list(_COLUMNS)).take(pa.array(asked)).to_pylist()
+            spans = whole(batch.spans.take(pa.array(asked))).select(list(_COLUMNS)).to_pylist()
             for row, span in zip(batch.rows[asked].tolist(), spans, strict=True):
                 if not matched[row] and self._holds(expression, _variables(span)):
                     matched[row] = True

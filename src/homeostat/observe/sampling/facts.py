@@ -176,11 +176,9 @@ class Facts:
 
     def _of_attributes(self, attributes: pa.MapArray, bits: Bits) -> None:
         for key, found in self._finder.find(attributes).items():
-            distinct = pc.dictionary_encode(found.values)
-            codes = distinct.indices.to_numpy(zero_copy_only=False)
             for fact in self._attributes:
-                if key in fact.keys and (matched := fact.match(distinct.dictionary)).any():
-                    bits[found.rows(matched[codes])] |= np.uint64(1 << fact.bit)
+                if key in fact.keys and (matched := fact.match(found.texts)).any():
+                    bits[found.rows(matched[found.codes])] |= np.uint64(1 << fact.bit)
 
     def _of_words(self, words: pa.DictionaryArray, of: Callable[[pa.StringArray], Bits], bits: Bits) -> None:
         of_word = of(words.dictionary)

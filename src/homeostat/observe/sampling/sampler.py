@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.sampling import SamplingConfig, SamplingDecision
+from homeostat.observe.decode.serialized import whole, whole_table
 from homeostat.observe.sampling import columns, state
 from homeostat.observe.sampling.batches import Batch, Batches
 from homeostat.observe.sampling.decisions import DecisionCache, Known
@@ -94,6 +95,11 @@ class Sampler:
         self._last_now_s: float | None = None
         self._last_round_s = -1.0
 
+    @property
+    def sees_serialized(self) -> bool:
+        """Whether it makes do with spans whose attributes are serialized: no policy wants all of them."""
+        return not (self._verdicts.needs_bytes or self._verdicts.needs_whole)
+
     # -- spans come in ----------------------------------------------------------------------------------------
 
     def take(
@@ -111,7 +117,7 @@ class Sampler:
             for batch in spans.to_batches()
             if batch.num_rows and (kept := self._take_batch(batch, first_seq, settled)) is not None
         ]
-        return pa.Table.from_batches(late, schema=SPAN_SCHEMA) if late else None
+        return whole_table(late) if late else None
 
     def _advance(self, now_s: float) -> None:
         self._leaving = None  # whoever calls again has put what it got where queries see it
@@ -182,7 +188,7 @@ class Sampler:
         arrays = spans.columns
         arrays[_PROBABILITY] = pa.array(probability, pa.float32())
         arrays[_REASON] = pa.DictionaryArray.from_arrays(pa.array(reason, pa.int32()), self._reason_texts)
-        return pa.RecordBatch.from_arrays(arrays, schema=SPAN_SCHEMA)
+        return pa.RecordBatch.from_arrays(arrays, schema=spans.schema)
 
     def _hold(self, spans: pa.RecordBatch, rows: Rows, held: Mask, strata: columns.Strata) -> None:
         """Fold what has a row into its trace. Spans that have none stay in the batch, unless they are many."""
@@ -196,7 +202,7 @@ class Sampler:
             start_ns=start,
             end_ns=start + spans.column("duration_ns").to_numpy(zero_copy_only=False)[which],
             bits=self._facts.bits(spans)[which],
-            size_bytes=columns.sizes(spans)[which] if self._verdicts.needs_bytes else None,
+            size_bytes=columns.sizes(whole(spans))[which] if self._verdicts.needs_bytes else None,
             is_root=is_root,
             head=None if head is None else head[which],
         )
@@ -290,7 +296,7 @@ class Sampler:
                 taken.append(self._marked(batch.spans.filter(pa.array(of_span)), of_row[row], why[row]))
         decided = np.zeros(room, dtype=np.bool_)
         decided[rows], decided[-1] = True, True
-        leaving = pa.Table.from_batches(taken, schema=SPAN_SCHEMA)
+        leaving = whole_table(taken)
         self._leaving = leaving if taken else None
         self._batches.release(decided)
         return leaving

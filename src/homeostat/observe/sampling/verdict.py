@@ -65,6 +65,7 @@ class Verdicts:
         self._first_match = config.sample_on_first_match
         self.reasons = ("", QUIET, *(policy.name for policy in self._policies))
         self.needs_bytes = any(part.bytes_limiting for policy in self._policies for part in policy.walk())
+        self.needs_whole = any(part.type == "cel" for policy in self._policies for part in policy.walk())
         places = range(len(self._judges))
         self._order = list(places) if self._first_match else sorted(places, key=lambda p: self._judges[p].turn)
 

@@ -132,7 +132,7 @@ def test_attributes_are_found_where_they_are(rows: list[list[tuple[str, str]]], 
         if key not in found:
             assert not expected
             continue
-        values = found[key].values.to_pylist()
+        values = found[key].texts.take(pa.array(found[key].codes)).to_pylist()
         assert list(zip(found[key].rows(np.ones(len(values), np.bool_)).tolist(), values, strict=True)) == expected
 
 
