@@ -72,10 +72,8 @@ class _Metrics:
     """The metrics of all requests, and where each comes from."""
 
     metric: pa.StructArray
-    scope: pa.StructArray
-    resource: pa.StructArray
-    scope_of: Indices
-    resource_of: Indices
+    words: Columns  # of each metric: what its points have in common
+    named: Mask
     request_of: Indices
 
 
@@ -106,12 +104,16 @@ def _metrics(of_request: pa.ListArray) -> _Metrics:
     of_scope = scopes.field("metrics")
     scope_of = _parents(of_scope)
     resource_of = _parents(of_resource)[scope_of]
+    metric = of_scope.flatten()
+    every = np.arange(len(metric))
     return _Metrics(
-        metric=of_scope.flatten(),
-        scope=scopes.field("scope"),
-        resource=resources.field("resource"),
-        scope_of=scope_of,
-        resource_of=resource_of,
+        metric=metric,
+        words={
+            **{name: words(metric.field(name).to_pylist(), every) for name in ("name", "unit", "description")},
+            **resource_columns(resources.field("resource"), resource_of),
+            **scope_columns(scopes.field("scope"), scope_of),
+        },
+        named=pc.not_equal(pc.binary_length(metric.field("name")), 0).to_numpy(zero_copy_only=False),
         request_of=_parents(of_request)[resource_of],
     )
 
@@ -123,35 +125,36 @@ def _parents(lists: pa.ListArray) -> Indices:
 def _points(metrics: _Metrics, kind: int, lists: pa.ListArray, now_ns: int) -> tuple[pa.Table, Mask, Indices]:
     """The points of one type: all of them as a table, which of them can be, and the request of each."""
     point, metric_of = lists.flatten(), _parents(lists)
-    metric = metrics.metric
+    metric, places = metrics.metric, pa.array(metric_of)
     given = pc.equal(pc.bit_wise_and(point.field("flags"), NO_RECORDED_VALUE), 0)
     columns: Columns = {
         "type": pa.array(np.full(len(point), kind, np.int8)),
-        "name": words(metric.field("name").to_pylist(), metric_of),
-        "unit": words(metric.field("unit").to_pylist(), metric_of),
-        "description": words(metric.field("description").to_pylist(), metric_of),
         "temporality": _temporality(metric.field(METRIC_TYPES[kind]), metric_of),
         "monotonic": _monotonic(metric.field(METRIC_TYPES[kind]), metric_of),
-        **resource_columns(metrics.resource, metrics.resource_of[metric_of]),
-        **scope_columns(metrics.scope, metrics.scope_of[metric_of]),
+        **{name: column.take(places) for name, column in metrics.words.items()},
         "labels": _LABELS.column(point.field("attributes")),
         "time_ns": _time(point.field("time_unix_nano"), now_ns),
         "start_ns": pa.array(nanoseconds(point.field("start_time_unix_nano"))),
         "flags": point.field("flags"),
     }
     values, valid = _VALUES_OF[kind](point)
-    columns |= {name: pc.if_else(given, column, pa.scalar(None, column.type)) for name, column in values.items()}
+    if given.false_count:
+        values = {name: pc.if_else(given, column, pa.scalar(None, column.type)) for name, column in values.items()}
+    columns |= values
     columns["exemplars"] = _exemplars(point)
-    named = pc.not_equal(pc.take(pc.binary_length(metric.field("name")), pa.array(metric_of)), 0)
-    return _table(columns, len(point)), valid & named.to_numpy(zero_copy_only=False), metrics.request_of[metric_of]
+    return _table(columns, len(point)), valid & metrics.named[metric_of], metrics.request_of[metric_of]
 
 
 def _table(columns: Columns, rows: int) -> pa.Table:
     arrays = [
-        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
+        _typed(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
         for field in METRIC_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=METRIC_SCHEMA)
+
+
+def _typed(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    return values if values.type == wanted else values.cast(wanted)
 
 
 def _time(times: pa.Array, now_ns: int) -> pa.Array:
