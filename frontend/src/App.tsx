@@ -38,7 +38,7 @@ export function App() {
           <Route path="slos/:id" element={<SloPage />} />
           <Route path="slos/:id/edit" element={<SloEdit />} />
           <Route path="logs" element={<Logs />} />
-          <Route path="metrics" element={<Metrics />} />
+          <Route path="metrics-explorer" element={<Metrics />} />
           <Route path="events" element={<Events />} />
           <Route path="*" element={<NotFound />} />
         </Route>

@@ -60,7 +60,7 @@ export function Layout() {
             <NavLink to="/traces">Traces</NavLink>
             <NavLink to="/map">Map</NavLink>
             <NavLink to="/logs">Logs</NavLink>
-            <NavLink to="/metrics">Metrics</NavLink>
+            <NavLink to="/metrics-explorer">Metrics</NavLink>
             <NavLink to="/slos">SLOs</NavLink>
             <NavLink to="/events">Events</NavLink>
           </nav>

@@ -21,7 +21,7 @@ function Catalog({ metrics, chosen, address }: { metrics: readonly MetricInfo[];
       if (value !== null) next.set(kept, value);
     }
     next.set("name", name);
-    return `/metrics?${next.toString()}`;
+    return `/metrics-explorer?${next.toString()}`;
   };
   return (
     <>
@@ -43,7 +43,7 @@ function Catalog({ metrics, chosen, address }: { metrics: readonly MetricInfo[];
   );
 }
 
-/** The metrics that are known, and one of them over time. */
+/** The metrics that are known, and one of them over time. Not under /metrics: there Prometheus reads its text. */
 export default function Metrics() {
   usePageTitle("Metrics");
   const [address, setAddress] = useSearchParams();
