@@ -70,19 +70,13 @@ def _restarted(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStor
     return _opened(directory)
 
 
-def _in_clickhouse(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStore:
-    """All of it was written there, by this process or by others."""
-    store = _opened(directory)
-    clickhouse.attach(directory, traces=store)
-    return _flushed(store, batches, every=1)
-
-
 def _in_clickhouse_and_memory(directory: Path, batches: Sequence[Sequence[S]]) -> TelemetryStore:
-    """Some of it is still on its way; the first part was stored before ClickHouse was configured."""
+    """Every other batch is still on its way; of several, the first was stored before ClickHouse was configured."""
     store = _opened(directory)
-    first = _flushed(store, batches[:1], every=1)
-    clickhouse.attach(directory, traces=first)
-    return _flushed(first, batches[1:], every=2)
+    before = 1 if len(batches) > 2 else 0
+    _flushed(store, batches[:before], every=1)
+    clickhouse.attach(directory, traces=store)
+    return _flushed(store, batches[before:], every=2)
 
 
 def _flushed(store: EmbeddedTelemetryStore, batches: Sequence[Sequence[S]], every: int) -> EmbeddedTelemetryStore:
@@ -99,7 +93,6 @@ STORES: dict[str, Fill] = {
     "in segments": _in_segments,
     "in both": _in_both,
     "restarted": _restarted,
-    "in clickhouse": _in_clickhouse,
     "in clickhouse and memory": _in_clickhouse_and_memory,
 }
 

@@ -1,14 +1,12 @@
-"""ClickHouse for tests: the engine itself in this process (chdb), one database for each test.
+"""ClickHouse for tests: the engine itself in this process (chdb), one database whose tables are emptied each time.
 
-``HOMEOSTAT_TEST_CLICKHOUSE_URL`` names a real server for the same tests.
+``HOMEOSTAT_TEST_CLICKHOUSE_URL`` names a real server on which the same tests run instead.
 """
 
 import atexit
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Any, Final
@@ -16,7 +14,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from homeostat.core.config import ClickHouseConfig, StorageConfig
+from homeostat.core.config import ClickHouseConfig
 from homeostat.core.errors import StoreError
 from homeostat.runtime import SystemIds
 from homeostat.store.clickhouse.engine import (
@@ -29,14 +27,13 @@ from homeostat.store.clickhouse.engine import (
     read_stream,
     write_stream,
 )
-from homeostat.store.clickhouse.shared import SharedStore
+from homeostat.store.clickhouse.shared import SharedStore, writer_of
 from homeostat.store.clickhouse.tables import LOGS, METRICS, TRACE_TIMES, TRACES, create_missing
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 
 SERVER_URL: Final = os.environ.get("HOMEOSTAT_TEST_CLICKHOUSE_URL")
-_numbers = count()
 _session: list[Any] = []  # chdb has one for a process
 
 
@@ -99,16 +96,6 @@ class ChdbEngine:
         self._run(f"DROP DATABASE IF EXISTS {quoted(self.database)}")
 
 
-@contextmanager
-def in_process() -> Iterator[Engine]:
-    """A database of its own in this process' ClickHouse."""
-    engine = ChdbEngine(f"test_{next(_numbers)}")
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
 def _on_server(url: str) -> Engine:
     """A database of its own on a server, for as long as the process lives."""
     engine = HttpEngine(ClickHouseConfig(url=url, database=f"homeostat_test_{uuid4().hex}"))
@@ -119,13 +106,13 @@ def _on_server(url: str) -> Engine:
 _opened: list[Engine] = []
 
 
-def emptied() -> Engine:
-    """The database of this process' tests (in process, or on the server that the environment names), emptied."""
+def _emptied(tables: Iterable[str]) -> Engine:
+    """The database of this process' tests, on the server if the environment names one, with some tables emptied."""
     if not _opened:
         made = ChdbEngine("homeostat") if SERVER_URL is None else _on_server(SERVER_URL)
         create_missing(made, timedelta(days=36_500))
         _opened.append(made)
-    for table in (TRACES, TRACE_TIMES, LOGS, *METRICS.values()):
+    for table in tables:
         _opened[0].command(f"TRUNCATE TABLE {table}")
     return _opened[0]
 
@@ -137,8 +124,7 @@ def attach(
     metrics: EmbeddedMetricStore | None = None,
     logs: EmbeddedLogStore | None = None,
 ) -> None:
-    """Give one lane of a data directory the database, emptied."""
-    shared = SharedStore.opened(
-        emptied(), StorageConfig(path=directory, retention=timedelta(days=36_500)), SystemIds()
-    )
-    shared.attach(traces, metrics, logs)
+    """Give lanes of a data directory the database, their tables emptied."""
+    tables = [*((TRACES, TRACE_TIMES) if traces else ()), *(METRICS.values() if metrics else ())]
+    engine = _emptied([*tables, LOGS] if logs else tables)
+    SharedStore(engine, writer_of(directory, SystemIds())).attach(traces, metrics, logs)
