@@ -115,7 +115,8 @@ class Edge:
 class RedMinutes:
     """Whole minutes of one service (or one operation of it), as columns; minutes without a request are left out.
 
-    All arrays have one row per minute, oldest first; ``histogram`` has the shape ``(minutes, HISTOGRAM_BUCKETS)``.
+    All arrays have one row per minute, oldest first; ``histogram`` has the shape ``(minutes, HISTOGRAM_BUCKETS)``,
+    or ``(minutes, 0)`` where nobody asked for it.
     """
 
     service: str

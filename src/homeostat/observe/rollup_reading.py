@@ -2,7 +2,7 @@
 files."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,11 @@ from homeostat.store.telemetry.rollup_schema import (
 )
 from homeostat.store.telemetry.schema import column
 
-MINUTE_COLUMNS: Final = ("start_s", "requests", "errors", "duration_sum_ms", "buckets", "bucket_counts")
-"""What ``minutes_of`` needs."""
+MINUTE_COLUMNS: Final = ("start_s", "requests", "errors", "duration_sum_ms")
+"""What ``minutes_of`` needs without histograms."""
+
+HISTOGRAM_COLUMNS: Final = ("buckets", "bucket_counts")
+"""What it needs for them."""
 
 STEP_COLUMNS: Final = ("start_s", *SUMS, "buckets", "bucket_counts")
 """What ``steps_of`` needs."""
@@ -124,7 +127,10 @@ def edges_of(tables: Sequence[pa.Table], recent: Sequence[Edge]) -> list[Edge]:
 class _Grid:
     """Dense minutes to be filled, one row for each minute that has anything."""
 
-    def __init__(self, begins: Sequence[npt.NDArray[np.int64]], start_s: int, end_s: int) -> None:
+    def __init__(
+        self, begins: Sequence[npt.NDArray[np.int64]], start_s: int, end_s: int, *, histograms: bool
+    ) -> None:
+        self._histograms = histograms
         self._first = start_s - start_s % MINUTE_S
         is_present = np.zeros(max(0, -(-(end_s - self._first) // MINUTE_S)), dtype=np.bool_)
         for times in begins:
@@ -133,7 +139,7 @@ class _Grid:
         self._row = np.cumsum(is_present) - 1
         self.start_s = (minutes * MINUTE_S + self._first).astype(np.int64)
         self.sums = np.zeros((3, len(minutes)))
-        self.histogram = np.zeros((len(minutes), HISTOGRAM_BUCKETS), dtype=np.int32)
+        self.histogram = np.zeros((len(minutes), HISTOGRAM_BUCKETS if histograms else 0), dtype=np.int32)
 
     def rows(self, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The row of each time."""
@@ -142,35 +148,46 @@ class _Grid:
     def fill(self, table: pa.Table) -> None:
         """Add persisted rows."""
         rows = self.rows(column(table, "start_s").to_numpy())
+        once = len(rows) < 2 or bool((rows[1:] > rows[:-1]).all())
         for place, name in enumerate(("requests", "errors", "duration_sum_ms")):
-            np.add.at(self.sums[place], rows, column(table, name).to_numpy().astype(np.float64))
+            _add(self.sums[place], rows, column(table, name).to_numpy(), once=once)
+        if not self._histograms:
+            return
         lengths, bucket, count = raw_histogram_of(table)
-        cells, flat = np.repeat(rows * HISTOGRAM_BUCKETS, lengths) + bucket, self.histogram.reshape(-1)
-        if len(rows) < 2 or (rows[1:] > rows[:-1]).all():
-            flat[cells] += count  # each cell once: several times quicker than add.at
-        else:
-            np.add.at(flat, cells, count)
+        cells = np.repeat((rows * HISTOGRAM_BUCKETS).astype(np.int32), lengths)
+        cells += bucket
+        _add(self.histogram.reshape(-1), cells, count, once=once)
 
     def fill_rows(self, minutes: MinuteRows) -> None:
         """Add minutes from memory."""
         rows = self.rows(minutes.start_s)
         self.sums[:, rows] += minutes.sums[:, :3].T
-        self.histogram[rows] += minutes.histogram.astype(np.int32)
+        if self._histograms:
+            self.histogram[rows] += minutes.histogram.astype(np.int32)
+
+
+def _add(to: npt.NDArray[Any], places: npt.NDArray[Any], values: npt.NDArray[Any], *, once: bool) -> None:
+    """Add at places; ``once``: no place comes twice, which is several times quicker."""
+    if once:
+        to[places] += values
+    else:
+        np.add.at(to, places, values)
 
 
 def minutes_of(
     tables: Sequence[pa.Table],
     recent: MinuteRows,
-    service: str,
-    operation: str | None,
+    series: tuple[str, str | None],
     window: tuple[int, int],
+    *,
+    histograms: bool = True,
 ) -> RedMinutes:
-    """The minutes of one series: persisted rows and those of memory, all within the window."""
+    """The minutes of a series (service and operation): persisted rows and those of memory, all within the window."""
     begins = [column(table, "start_s").to_numpy() for table in tables]
     begins.append(recent.start_s)
     oldest = min((int(times.min()) for times in begins if len(times)), default=window[0])
     newest = max((int(times.max()) for times in begins if len(times)), default=oldest)
-    grid = _Grid(begins, oldest, newest + 1)
+    grid = _Grid(begins, oldest, newest + 1, histograms=histograms)
     for table in tables:
         grid.fill(table)
     grid.fill_rows(recent)
@@ -178,8 +195,8 @@ def minutes_of(
     if not served.all():
         grid.start_s, grid.sums, grid.histogram = grid.start_s[served], grid.sums[:, served], grid.histogram[served]
     return RedMinutes(
-        service=service,
-        operation=operation,
+        service=series[0],
+        operation=series[1],
         start_s=grid.start_s,
         requests=np.rint(grid.sums[0]).astype(np.int64),
         errors=np.rint(grid.sums[1]).astype(np.int64),

@@ -26,6 +26,7 @@ from homeostat.observe.red import Red
 from homeostat.observe.red_buckets import MINUTE_S
 from homeostat.observe.red_delta import SealedDelta
 from homeostat.observe.rollup_reading import (
+    HISTOGRAM_COLUMNS,
     MINUTE_COLUMNS,
     STEP_COLUMNS,
     add,
@@ -219,7 +220,9 @@ class Rollups:
 
         return self._ask(answer)
 
-    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+    def minutes(
+        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+    ) -> RedMinutes:
         """The whole minutes that begin in ``[start_s, end_s)``, without those that had no request."""
         start_s = -(-start_s // MINUTE_S) * MINUTE_S
         kind, series = (SERVICES, (service, "")) if operation is None else (OPERATIONS, (service, operation))
@@ -227,9 +230,10 @@ class Rollups:
         def answer(bound_s: int) -> RedMinutes:
             older: list[pa.Table] = []
             if start_s < bound_s:
-                older = self._rows(kind, start_s, min(end_s, bound_s), series, MINUTE_COLUMNS)
+                columns = MINUTE_COLUMNS + HISTOGRAM_COLUMNS if histograms else MINUTE_COLUMNS
+                older = self._rows(kind, start_s, min(end_s, bound_s), series, columns)
             newer = self._red.minutes(service, operation, max(start_s, bound_s), end_s)
-            return minutes_of(older, newer, service, operation, (start_s, end_s))
+            return minutes_of(older, newer, (service, operation), (start_s, end_s), histograms=histograms)
 
         return self._ask(answer)
 

@@ -136,7 +136,9 @@ class RedTable:
     def series(self, service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
         return [self._sum(service, None, at, at + step_s) for at in range(start_s, end_s, step_s)]
 
-    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+    def minutes(
+        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+    ) -> RedMinutes:
         minutes = range(-(-start_s // 60) * 60, end_s, 60)
         points = [self._sum(service, operation, at, at + 60) for at in minutes]
         return columns_of([point for point in points if point.requests])

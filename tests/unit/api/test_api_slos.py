@@ -46,7 +46,9 @@ class RedMinutesTable(RedTable):
     def serve(self, service: str, minute_s: int, requests: int, errors: int) -> None:
         self.add(service, minute_s, requests=requests, errors=errors)
 
-    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+    def minutes(
+        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+    ) -> RedMinutes:
         points = [self._sum(service, operation, at, at + 60) for at in range(start_s, end_s, 60) if self._any(at)]
         return RedMinutes(
             service,

@@ -90,10 +90,16 @@ class RedSource:
         latest_s = self._red.latest_s()
         begun = end_minute - 1 if latest_s is None else min(end_minute - 1, latest_s // MINUTE_S)
         parts: list[MinuteCounts] = []
-        for first in range(start_minute, begun, _HISTOGRAMS_READ):
-            last = min(first + _HISTOGRAMS_READ, begun)
+        histograms = self._sli.kind is SliKind.LATENCY
+        step = _HISTOGRAMS_READ if histograms else max(1, begun - start_minute)
+        for first in range(start_minute, begun, step):
+            last = min(first + step, begun)
             minutes = self._red.minutes(
-                self._service, first * MINUTE_S, last * MINUTE_S, operation=self._sli.operation
+                self._service,
+                first * MINUTE_S,
+                last * MINUTE_S,
+                operation=self._sli.operation,
+                histograms=histograms,
             )
             parts.append(red_minutes(self._sli, minutes))
         point = self._point(max(begun, start_minute) * MINUTE_S, end_minute * MINUTE_S)

@@ -6,10 +6,12 @@ are sorted by series and time and cut into row groups between series, edges are 
 changes.
 """
 
+import json
 import logging
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +35,12 @@ EDGES: Final = "edges"
 KINDS: Final = (SERVICES, OPERATIONS, EDGES)
 
 _GROUP_ROWS: Final = {SERVICES: 1_024, OPERATIONS: 8_192, EDGES: 16_384}  # at least; a series is not cut in two
+_FILES_KEPT: Final = 256
+"""Files whose footers are remembered: all of a month."""
+
+_PLACES_KEY: Final = "homeostat.series"
+"""In the footer of a file of series: service, operation and first row of each, as JSON."""
+
 _NAME: Final = re.compile(r"rollup-(\d)-(\d+)-(\d+)-(\d+)-(\d+)\.(services|operations|edges)\.parquet")
 
 
@@ -88,20 +96,32 @@ class RollupWriter:
             "store_schema": False,
         }
         self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd", compression_level=1, **options)
+        self._places: list[tuple[str, str, int]] = []  # each series, and its first row
+        self._rows = 0
 
     def write(self, table: pa.Table) -> None:
         """Append rows; in a file of series no series may be cut between two calls."""
         ends = (
             _series_ends(table) if self._is_series else np.arange(self._group_rows, table.num_rows, self._group_rows)
         )
+        if self._is_series and table.num_rows:
+            self._note(table, [0, *ends.tolist()])
         start = 0
         for end in [*ends.tolist(), table.num_rows]:
             if end - start >= self._group_rows or (end == table.num_rows and end > start):
                 self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
                 start = end
 
+    def _note(self, table: pa.Table, starts: list[int]) -> None:
+        firsts = table.select(["service", "operation"]).take(pa.array(starts))
+        names = zip(firsts["service"].to_pylist(), firsts["operation"].to_pylist(), starts, strict=True)
+        self._places += [(service, operation, self._rows + start) for service, operation, start in names]
+        self._rows += table.num_rows
+
     def publish(self) -> None:
         """Finish. Raises OSError."""
+        if self._is_series:
+            self._writer.add_key_value_metadata({_PLACES_KEY: json.dumps(self._places, separators=(",", ":"))})
         self._writer.close()
         disk.publish(self._temporary, self._path)
 
@@ -138,12 +158,12 @@ class _Places:
     starts: list[int]  # the first row of each, and behind the last the number of rows
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_FILES_KEPT)
 def _metadata(path: Path) -> pq.FileMetaData:
     return pq.read_metadata(path)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_FILES_KEPT)
 def _group_starts(path: Path) -> list[int]:
     """The first row of each row group, and the number of rows."""
     metadata = _metadata(path)
@@ -151,7 +171,7 @@ def _group_starts(path: Path) -> list[int]:
     return np.concatenate([[0], np.cumsum(rows, dtype=np.int64)]).tolist()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_FILES_KEPT)
 def _group_times(path: Path) -> list[tuple[int, int]]:
     """The oldest and the newest ``start_s`` of each row group."""
     metadata = _metadata(path)
@@ -163,8 +183,16 @@ def _group_times(path: Path) -> list[tuple[int, int]]:
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_FILES_KEPT)
 def _places(path: Path) -> _Places:
+    """As the file's footer says; from its rows where it was written before footers did."""
+    with _readable(path):
+        metadata = _metadata(path)
+        written = (metadata.metadata or {}).get(_PLACES_KEY.encode())
+        if written is not None:
+            rows: list[tuple[str, str, int]] = json.loads(written)
+            starts = [start for _, _, start in rows]
+            return _Places([(service, operation) for service, operation, _ in rows], [*starts, metadata.num_rows])
     table = _read(path, ROLLUP_SCHEMA, ["service", "operation"], None)
     if not table.num_rows:
         return _Places([], [0])
@@ -174,17 +202,26 @@ def _places(path: Path) -> _Places:
     return _Places(list(pairs), [0, *ends.tolist(), table.num_rows])
 
 
-def _read(path: Path, schema: pa.Schema, columns: Sequence[str], groups: Sequence[int] | None) -> pa.Table:
-    words = [name for name in columns if schema.field(name).type == WORD]
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Whatever goes wrong with the file within is StoreCorruptError."""
     try:
-        with pa.memory_map(str(path)) as source:  # given the path, pyarrow would look for its file system first
-            file = pq.ParquetFile(source, metadata=_metadata(path), read_dictionary=words, pre_buffer=False)
-            wanted = range(file.num_row_groups) if groups is None else groups
-            table = file.read_row_groups(list(wanted), columns=list(columns), use_threads=False)
+        yield
     except FileNotFoundError:
         raise  # merged or past its retention: the caller looks again
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreCorruptError(f"{path} can't be read ({error}). What was counted in it is left out.") from error
+
+
+def _read(path: Path, schema: pa.Schema, columns: Sequence[str], groups: Sequence[int] | None) -> pa.Table:
+    words = [name for name in columns if schema.field(name).type == WORD]
+    with (
+        _readable(path),
+        pa.memory_map(str(path)) as source,
+    ):  # given the path, pyarrow would look for its file system
+        file = pq.ParquetFile(source, metadata=_metadata(path), read_dictionary=words, pre_buffer=False)
+        wanted = range(file.num_row_groups) if groups is None else groups
+        table = file.read_row_groups(list(wanted), columns=list(columns), use_threads=False)
     return conform(table.unify_dictionaries(), schema)
 
 

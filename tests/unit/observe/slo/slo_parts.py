@@ -57,7 +57,9 @@ class RedMinutesTable:
     def reach(self) -> RedReach:
         return RedReach(self.known_from_s, 0, self.gaps)
 
-    def minutes(self, service: str, start_s: int, end_s: int, *, operation: str | None = None) -> RedMinutes:
+    def minutes(
+        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+    ) -> RedMinutes:
         self.asked.append((start_s, end_s))
         found = [self.rows[at] for at in sorted(self.rows) if start_s <= at < end_s and service == self.service]
         return RedMinutes(
