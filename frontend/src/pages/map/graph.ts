@@ -5,7 +5,7 @@
 
 import type { Dependency } from "../../api/traceTypes";
 
-export const NODE_WIDTH = 204;
+export const NODE_WIDTH = 220;
 export const NODE_HEIGHT = 78;
 const GAP_X = 104;
 const GAP_Y = 22;
