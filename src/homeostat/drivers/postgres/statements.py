@@ -7,11 +7,26 @@ from typing import Any, Final
 
 from homeostat.drivers.telemetry import Attribute, Spans, nanoseconds, parent_in
 
-_LITERAL: Final = re.compile(
-    r"\$(\w*)\$.*?\$\1\$|[eE]?'(?:[^'\\]|''|\\.)*'?|\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b", re.DOTALL
+_COMMENT_FLAT: Final = r"/\*(?:(?!/\*|\*/).)*+(?:\*/|\Z)"
+_COMMENT: Final = rf"/\*(?:{_COMMENT_FLAT}|(?!/\*|\*/).)*+(?:\*/|\Z)|/\*.*|--[^\n\r]*"
+"""With one within the other; a deeper one takes the rest of the text with it."""
+
+_TOKEN: Final = re.compile(
+    rf"""(?P<comment>{_COMMENT})
+    |(?P<literal>
+        \$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)
+        |[eE]'(?:[^'\\]|''|\\.|\\\Z)*+'?
+        |'(?:[^']|'')*+'?  # standard_conforming_strings: a backslash is a character like any other
+        |0[xXoObB][\da-fA-F_]+
+        |(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?
+    )
+    |"(?:[^"]|"")*+"?
+    |\$\d+
+    |[^\W\d][\w$]*""",
+    re.DOTALL | re.VERBOSE,
 )
-_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|$)|--[^\n]*", re.DOTALL)
-_PARAMETER: Final = re.compile(r"(\$\d+)")
+"""What PostgreSQL reads as one piece, wherever it begins; what was cut off lasts to the end. The rest are signs."""
+
 _DONE_MAX: Final = 10_000
 
 Row = dict[str, Any]
@@ -20,14 +35,18 @@ Key = tuple[int, datetime, datetime]
 
 def sanitized(query: str) -> str:
     """A statement without its values and comments: what people store must not go where telemetry goes."""
-    parts = _PARAMETER.split(_COMMENT.sub(" ", query))
-    plain = "".join(part if index % 2 else _LITERAL.sub("?", part) for index, part in enumerate(parts))
-    return " ".join(plain.split())
+    return " ".join(_TOKEN.sub(_without_value, query).split())
+
+
+def _without_value(token: re.Match[str]) -> str:
+    if token["comment"] is not None:
+        return " "
+    return token[0] if token["literal"] is None else "?"
 
 
 def operation(query: str) -> str:
     """The first word of a statement, in capitals; ``QUERY`` where there is none."""
-    word = re.match(r"[^A-Za-z]*([A-Za-z]{1,30})", _COMMENT.sub(" ", query))
+    word = re.match(r"[^A-Za-z]*([A-Za-z]{1,30})", sanitized(query))
     return word[1].upper() if word else "QUERY"
 
 
