@@ -6,7 +6,7 @@ from typing import Final
 
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
-from homeostat.observe.receivers import Refuse, foreign, otlp_grpc, prometheus_write
+from homeostat.observe.receivers import Refuse, cors, foreign, otlp_grpc, prometheus_write
 from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.prometheus_write import PrometheusWrite
@@ -35,7 +35,7 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, submitters: S
         write = PrometheusWrite(submitters.metrics, refuse, max_request_bytes=max_bytes)
         others = {prometheus_write.PATH: write}
         app = OtlpHttp(submitters, refuse, max_request_bytes=max_bytes, others=others)
-        await stack.enter_async_context(serving(app, listener))
+        await stack.enter_async_context(serving(cors.guarded(app, refuse), listener))
     if receivers.otlp_grpc_port is not None:
         grpc_port = await stack.enter_async_context(
             otlp_grpc.serving(

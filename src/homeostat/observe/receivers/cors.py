@@ -1,16 +1,23 @@
-"""Browsers that send OTLP over HTTP from a page of this machine. Used by ``otlp_http``.
+"""Browsers that send from a page. Used by ``otlp_http`` (answers) and wherever an HTTP receiver is started (guard).
 
-A page on localhost (any port) may send; a page from anywhere else may not be let in by us: its browser asks first
-("preflight") and hears no yes. Fetch standard, "CORS protocol".
+A page on localhost (any port) may send; a page from anywhere else is refused. Its browser does not always ask first
+("preflight"): a body without a type is sent at once, and a foreign name that resolves to this address (DNS rebinding)
+makes the page our own. With every POST it names the page, as ``Origin``. Fetch standard, "CORS protocol".
 """
 
 from typing import Final
 from urllib.parse import urlsplit
 
-from homeostat.observe.receivers.body import Headers
+from homeostat.observe.receivers import Refuse
+from homeostat.observe.receivers.body import Headers, Message, Receive, Send, answer
+from homeostat.serving import Application
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _REMEMBERED_S: Final = b"3600"
+_REFUSED: Final = (
+    b"A page of another origin may not send telemetry here; one on localhost may. "
+    b"Behind a proxy that lets pages in, have it remove the Origin header."
+)
 
 
 def allowed(origin: bytes | None) -> bool:
@@ -39,3 +46,18 @@ def preflight_headers(origin: bytes, asked: bytes) -> Headers:
         (b"access-control-allow-headers", asked or b"content-type, content-encoding"),
         (b"access-control-max-age", _REMEMBERED_S),
     ]
+
+
+def guarded(app: Application, refuse: Refuse) -> Application:
+    """The receiver, without requests of foreign pages: they are refused before their bodies are read."""
+
+    async def guard(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not all(
+            allowed(value) for name, value in scope["headers"] if name == b"origin"
+        ):
+            refuse("foreign_page")
+            await answer(send, 403, _REFUSED, [(b"content-type", b"text/plain; charset=utf-8")])
+            return
+        await app(scope, receive, send)
+
+    return guard

@@ -6,7 +6,7 @@ from functools import partial
 
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
-from homeostat.observe.receivers import Refuse, Submit, jaeger_grpc, jaeger_udp
+from homeostat.observe.receivers import Refuse, Submit, cors, jaeger_grpc, jaeger_udp
 from homeostat.observe.receivers.jaeger_http import JaegerHttp
 from homeostat.observe.receivers.zipkin_http import ZipkinHttp
 from homeostat.serving import Application, serving
@@ -29,7 +29,7 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, traces: Submi
     Raises PortTakenError, ListenError.
     """
     host, max_bytes = receivers.host, receivers.max_request_mib << 20
-    http = partial(_listen_http, stack, host)
+    http = partial(_listen_http, stack, host, refuse)
     udp = partial(_listen_udp, stack, host, traces, refuse)
     grpc_port = receivers.jaeger_grpc_port
     if grpc_port is not None:
@@ -51,11 +51,13 @@ def _settings(name: str) -> str:
     return f"receivers.host or receivers.{name}"
 
 
-async def _listen_http(stack: AsyncExitStack, host: str, port: int | None, name: str, app: Application) -> int | None:
+async def _listen_http(
+    stack: AsyncExitStack, host: str, refuse: Refuse, port: int | None, name: str, app: Application
+) -> int | None:
     if port is None:
         return None
     listener = bind(host, port, settings=_settings(name))
-    await stack.enter_async_context(serving(app, listener))
+    await stack.enter_async_context(serving(cors.guarded(app, refuse), listener))
     return bound_port(listener)
 
 
