@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 _STEPS_MAX: Final = 50_000
 _CELLS_MAX: Final = 8_000_000
+_POINTS_MAX: Final = 5_000_000  # of one question: what reading them takes is bounded
 _EXEMPLARS_MAX: Final = 1_000
+_EXEMPLARS_SLICE: Final = 1_000
 _SERVICE: Final = "service.name"
 
 _NEVER_ASKED: Final = {"description", "exemplars"}
@@ -83,21 +85,40 @@ def _rows(
     time: tuple[int, int],
     columns: list[str],
 ) -> pa.Table:
-    """The points of the metric with times in ``[time[0], time[1])``, in any order."""
-    tables = [part.select(columns) for part in _of_hot(hot, query.name)]
+    """The points of the metric with times in ``[time[0], time[1])``, in any order.
+
+    Raises BadRequestError, before anything is read, when they may be too many.
+    """
+    recent = [_within(part.select(columns), time) for part in _of_hot(hot, query.name)]
+    entries = list(_entries(segments, query.name, time))
+    rows = sum(part.num_rows for part in recent) + sum(entry.stop - entry.start for _, entry in entries)
+    if rows > _POINTS_MAX:
+        raise BadRequestError(
+            f"{query.name} may have {rows:,} points in that time, more than {_POINTS_MAX:,}. Ask for less time."
+        )
+    tables = [METRIC_SCHEMA.empty_table().select(columns), *recent]
+    for segment, entry in entries:
+        try:
+            tables.append(_within(segment.points(entry, columns), time))
+        except StoreCorruptError as error:
+            logger.error("%s", error)
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def _entries(
+    segments: Sequence[MetricSegment], name: str, time: tuple[int, int]
+) -> Iterator[tuple[MetricSegment, MetricEntry]]:
+    """Where points of a metric may be: the indexes say it, no points are read."""
     for segment in segments:
         if segment.info.max_start_ns < time[0] or segment.info.min_start_ns >= time[1]:
             continue
         try:
-            entry = segment.index.find(query.name)
-            if entry is not None and entry.last_ns >= time[0] and entry.first_ns < time[1]:
-                tables.append(segment.points(entry, columns))
+            entry = segment.index.find(name)
         except StoreCorruptError as error:
             logger.error("%s", error)
-    schema = pa.schema([METRIC_SCHEMA.field(name) for name in columns])
-    tables = [_within(table, time) for table in tables]
-    whole = pa.concat_tables(tables) if tables else schema.empty_table()
-    return whole.unify_dictionaries().combine_chunks()
+            continue
+        if entry is not None and entry.last_ns >= time[0] and entry.first_ns < time[1]:
+            yield segment, entry
 
 
 def _of_hot(hot: Sequence[pa.Table], name: str) -> Iterator[pa.Table]:
@@ -224,27 +245,37 @@ def _matches(labels: Labels, query: MetricQuery) -> bool:
 
 
 def find_exemplars(hot: Sequence[pa.Table], segments: Sequence[MetricSegment], query: MetricQuery) -> list[Exemplar]:
-    """Exemplars that name a trace, newest first."""
+    """Exemplars that name a trace, newest first. Raises BadRequestError for too many points at once."""
     columns = ["service", "resource", "labels", "time_ns", "exemplars"]
     end_ns = to_ns(query.end)
     table = _rows(hot, segments, query, (to_ns(query.start), end_ns), columns)
-    with_some = column(table, "exemplars").value_lengths().to_numpy(zero_copy_only=False) > 0
-    found: list[Exemplar] = []
-    for row in table.filter(pa.array(with_some)).to_pylist():
-        labels: Labels = json.loads(row["resource"]) | {_SERVICE: row["service"]} | json.loads(row["labels"])
-        if not _matches(labels, query):
+    at_most = min(query.limit, _EXEMPLARS_MAX)
+    found: dict[tuple[object, ...], Exemplar] = {}
+    for row in _newest_exemplars(table):
+        if len(found) >= at_most:
+            break
+        own: Labels = json.loads(row["labels"])
+        labels: Labels = json.loads(row["resource"]) | {_SERVICE: row["service"]} | own
+        entry = row["exemplar"]
+        if not entry["trace_id"] or entry["value"] is None or not _matches(labels, query):
             continue
-        found += [
-            Exemplar(
-                time=from_ns(entry["time_ns"]),
-                value=entry["value"],
-                trace_id=entry["trace_id"].hex(),
-                span_id=entry["span_id"].hex(),
-                labels=json.loads(row["labels"]) | dict(entry["attributes"]),
-            )
-            for entry in row["exemplars"]
-            if entry["trace_id"]
-        ]
-    once = {(entry.time, entry.trace_id, entry.span_id, entry.value): entry for entry in found}
-    newest = sorted(once.values(), key=lambda entry: entry.time, reverse=True)
-    return newest[: min(query.limit, _EXEMPLARS_MAX)]
+        exemplar = Exemplar(
+            time=from_ns(entry["time_ns"]),
+            value=entry["value"],
+            trace_id=entry["trace_id"].hex(),
+            span_id=entry["span_id"].hex(),
+            labels=own | dict(entry["attributes"]),
+        )
+        found.setdefault((exemplar.time, exemplar.trace_id, exemplar.span_id, exemplar.value), exemplar)
+    return list(found.values())
+
+
+def _newest_exemplars(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Exemplars beside what their point says, newest first, made slice by slice, as far as they are read."""
+    lists = column(table, "exemplars")
+    flat, parent = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
+    order = np.argsort(-pc.struct_field(flat, "time_ns").to_numpy(), kind="stable")
+    for first in range(0, len(order), _EXEMPLARS_SLICE):
+        rows = order[first : first + _EXEMPLARS_SLICE]
+        part = table.select(["service", "resource", "labels"]).take(pa.array(parent[rows]))
+        yield from part.append_column("exemplar", flat.take(pa.array(rows))).to_pylist()

@@ -213,6 +213,7 @@ def _bucket_sums(points: Points, counts: Floats, steps: Steps) -> Floats:
     """The increase of every bucket, added up by group and step: shape ``(groups * steps, buckets)``."""
     of = _growth(points, "count", steps)
     parts = _shares(of, steps)
+    check_size(len(parts.point) * counts.shape[1])
     added = increases(counts, of)
     cell = points.group[points.series[parts.point]] * steps.count + parts.step
     total = np.zeros((points.groups * steps.count, counts.shape[1]))

@@ -14,7 +14,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import BadRequestError
 from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricSeries, MetricType
+from homeostat.store.telemetry import metric_buckets, metric_query
 from homeostat.store.telemetry.metric_math import exponential_quantile, histogram_quantile
+from homeostat.store.telemetry.metric_segment import MetricSegment
 from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from support.spans import NOON, NOON_S, HandClock, trace_hex
 from support.telemetry import DELTA, counter, gauge, histogram, metrics_body, metrics_table, ns
@@ -268,6 +270,58 @@ async def test_exemplars_lead_to_traces_newest_first(tmp_path: Path) -> None:
         (trace_hex(1), 0.5, 1.0),
     ]
     assert await store.exemplars(_query(service="bank")) == []
+
+
+async def test_the_newest_exemplars_are_found_without_making_all_of_them(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    metric = histogram("m", [(at, 0, [1, 1]) for at in range(1, 6)], [1.0])
+    for number, point in enumerate(metric.histogram.data_points, 1):
+        for _sent_twice in range(2):
+            point.exemplars.add(
+                time_unix_nano=ns(10 - number),
+                as_double=0.5,
+                trace_id=number.to_bytes(16, "big"),
+                span_id=b"12345678",
+            )
+        point.exemplars.add(time_unix_nano=ns(20), as_double=0.5)  # of no trace
+        point.exemplars.add(time_unix_nano=ns(20), trace_id=b"\1" * 16, span_id=b"12345678")  # without a value
+    _put(store, [metric])
+    assert [e.trace_id for e in await store.exemplars(_query(limit=2))] == [trace_hex(1), trace_hex(2)]
+    assert len(await store.exemplars(_query())) == 5
+
+
+async def test_too_many_points_are_refused_before_any_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _store(tmp_path)
+    _put(store, [gauge("m", [(at, 1.0) for at in range(30)]), gauge("few", [(1, 1.0)])], segment=True)
+    _put(store, [gauge("m", [(at, 1.0) for at in range(30, 60)])])
+    monkeypatch.setattr(metric_query, "_POINTS_MAX", 60)
+    assert await store.series(_query())
+    monkeypatch.setattr(metric_query, "_POINTS_MAX", 59)
+    assert await store.series(_query("few"))
+
+    def read(*_: object) -> None:
+        raise AssertionError("read although it is too much")
+
+    monkeypatch.setattr(MetricSegment, "points", read)
+    for answer in (store.series, store.exemplars):
+        with pytest.raises(
+            BadRequestError, match=r"m may have 60 points in that time, more than 59\. Ask for less time"
+        ):
+            await answer(_query())
+
+
+async def test_a_quantile_of_points_that_reach_over_many_steps_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _store(tmp_path)
+    _put(store, [histogram("m", [(at, 0, [at, at]) for at in range(50, 60)], [1.0], DELTA)])
+    query = _query(step=1, aggregation="quantile", quantile=0.5)
+    assert await store.series(query)
+    monkeypatch.setattr(metric_buckets, "_CELLS_MAX", 200)
+    with pytest.raises(BadRequestError, match="too much for one quantile"):
+        await store.series(query)
 
 
 async def test_series_are_the_same_after_a_restart_and_a_merge(tmp_path: Path) -> None:
