@@ -139,10 +139,34 @@ async def _of_rollups(now: datetime) -> dict[str, float]:
         async def dependencies() -> object:
             return rollups.edges(end_s - 3_600, end_s)
 
+        async def minutes() -> object:
+            return rollups.minutes("service-7", end_s - 86_400, end_s)
+
+        async def series() -> object:
+            return rollups.series("service-7", end_s - 86_400, end_s, 60)
+
+        async def window() -> object:
+            return rollups.window(end_s - 60, end_s)
+
         return {
             "percentiles_per_minute_cpu_ms": await _cpu_ms(percentiles),
             "dependency_map_cpu_ms": await _cpu_ms(dependencies),
+            "minutes_24h_cpu_ms": await _cpu_ms(minutes),
+            "series_24h_cpu_ms": await _cpu_ms(series),
+            "window_60s_cpu_ms": await _cpu_ms(window),
         }
+
+
+async def _of_history(now: datetime) -> dict[str, float]:
+    """Everything that rollups answer."""
+    numbers = await _of_rollups(now)
+    month = await slo_30d(now)
+    kinds = ("availability", "latency")
+    return numbers | {
+        "minutes_30d_cpu_ms": month["minutes_30d_cpu_ms"],
+        "slo_30d_cpu_ms": month["slo_30d_cpu_ms"],
+        "slo_30d_cold_cpu_ms": max(month[f"slo_30d_{kind}_cold_cpu_ms"] for kind in kinds),
+    }
 
 
 async def _measure(spans: int) -> dict[str, float]:
@@ -189,8 +213,7 @@ async def _measure(spans: int) -> dict[str, float]:
             ),
         }
         numbers |= await _of_names_and_populations(store, window)
-        numbers |= await _of_rollups(end)
-        numbers["slo_30d_cpu_ms"] = (await slo_30d(end))["slo_30d_cpu_ms"]
+        numbers |= await _of_history(end)
         by_id, failures = _duckdb_cpu_ms(segments, known[1], int((end - WINDOW).timestamp() * 1e9))
         numbers["duckdb_trace_by_id_cpu_ms"] = by_id
         numbers["duckdb_search_errors_cpu_ms"] = failures
@@ -204,8 +227,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.query", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one flat JSON object")
     parser.add_argument("--spans", type=int, default=10_000_000, help="stored before asking (default 10 million)")
+    parser.add_argument("--only", choices=["history"], help="only what rollups answer: no spans are stored")
     options = parser.parse_args(argv)
-    numbers = asyncio.run(_measure(options.spans))
+    if options.only:
+        found = asyncio.run(_of_history(datetime.now(UTC)))
+        numbers = {name: round(value, 2) for name, value in found.items()}
+    else:
+        numbers = asyncio.run(_measure(options.spans))
     if options.json:
         print(json.dumps(numbers))
         return

@@ -78,7 +78,13 @@ async def slo_30d(now: datetime) -> dict[str, float]:
     hour = now.replace(minute=0, second=0, microsecond=0)
     with a_day(hour, hours=DAYS * 24, services=1) as rollups:
         at = hour - timedelta(seconds=1)
-        figures = await _of(rollups, SliKind.AVAILABILITY, at) | await _of(rollups, SliKind.LATENCY, at)
+        end_s = int(hour.timestamp())
+
+        async def minutes() -> object:
+            return rollups.minutes(SERVICE, end_s - DAYS * 86_400, end_s)
+
+        figures = {"minutes_30d_cpu_ms": await _cpu_ms(minutes)}
+        figures |= await _of(rollups, SliKind.AVAILABILITY, at) | await _of(rollups, SliKind.LATENCY, at)
     warm = max(figures["slo_30d_availability_cpu_ms"], figures["slo_30d_latency_cpu_ms"])
     return {"slo_30d_minutes": DAYS * 24 * 60, "slo_30d_cpu_ms": warm, **figures}
 
