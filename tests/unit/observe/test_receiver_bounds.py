@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -13,14 +13,17 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from homeostat import serving as http_server
+from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import grpc_server, otlp_grpc
+from homeostat.observe.receivers import foreign, grpc_server, otlp_grpc
 from homeostat.observe.receivers.otlp_http import OtlpHttp
-from homeostat.observe.receivers.room import Room
+from homeostat.observe.receivers.refusal import RefusedError
+from homeostat.observe.receivers.room import Place, Room
 from homeostat.observe.receivers.submit import Submitters
 
 KIB = 1 << 10
+JSON = {"content-type": "application/json"}
 PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
@@ -90,6 +93,30 @@ async def test_requests_beyond_the_bound_are_refused_until_others_have_gone() ->
             assert (await server.post(b"x")).status_code == 503
             server.gate.set()
         assert (await server.post(b"x")).status_code == 200
+
+
+async def test_receivers_of_other_protocols_share_the_room_and_hold_what_they_make_in_it() -> None:
+    server, room = _Server(), Room(requests_max=10, bytes_max=1024 * KIB)
+    thrift = bytes([0x80, 1, 0, 1])
+    span = b'{"traceId": "7", "id": "1", "timestamp": 1772366400000000, "tags": {"t": "' + b"x" * (300 * KIB) + b'"}}'
+    async with AsyncExitStack() as stack:
+        receivers = ReceiverConfig.only(jaeger_http_port=0, jaeger_grpc_port=0, zipkin_port=0, max_request_mib=1)
+        ports = await foreign.listen(stack, receivers, server.submit, server.refused.append, room)
+        server.url = f"http://127.0.0.1:{ports.zipkin}/api/v2/spans"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.post, b"[" + span + b"]", JSON)
+            await server.until_taken(1)
+            with pytest.raises(RefusedError):
+                Place(room).take(1024 * KIB - 600 * KIB)  # the body, and as much again that was made of it
+            server.url = f"http://127.0.0.1:{ports.jaeger_http}/api/traces"
+            jaeger = await server.post(thrift + bytes(500 * KIB), {"content-type": "application/x-thrift"})
+            assert jaeger.status_code == 503
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.jaeger_grpc}") as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await channel.unary_unary("/jaeger.api_v2.CollectorService/PostSpans")(b"")
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+            server.gate.set()
+    Place(room).take(1024 * KIB)  # all of it is free again
 
 
 async def test_a_sender_that_leaves_gives_its_room_back() -> None:

@@ -44,13 +44,18 @@ _LARGEST_AT_ONCE: Final = 4
 Result = TypeVar("Result")
 
 
+def room_of(max_request_bytes: int, *, reading_bytes: int = 0) -> Room:
+    """Room for what receivers hold together; ``reading_bytes`` more for messages whose size is not known yet."""
+    bytes_max = max(_BYTES_MAX, _LARGEST_AT_ONCE * max_request_bytes)
+    return Room(requests_max=_REQUESTS_MAX, bytes_max=bytes_max + reading_bytes)
+
+
 class Bodies:
     """The bodies of one receiver."""
 
     def __init__(self, max_request_bytes: int, room: Room | None = None, *, workers_max: int = _WORKERS_MAX) -> None:
         self._max_bytes = max_request_bytes
-        bytes_max = max(_BYTES_MAX, _LARGEST_AT_ONCE * max_request_bytes)
-        self._room = room or Room(requests_max=_REQUESTS_MAX, bytes_max=bytes_max)
+        self._room = room or room_of(max_request_bytes)
         self._workers = anyio.CapacityLimiter(workers_max)
 
     def place(self) -> AbstractContextManager[Place]:

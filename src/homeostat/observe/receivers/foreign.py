@@ -8,6 +8,7 @@ from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
 from homeostat.observe.receivers import Refuse, Submit, cors, jaeger_grpc, jaeger_udp
 from homeostat.observe.receivers.jaeger_http import JaegerHttp
+from homeostat.observe.receivers.room import Room
 from homeostat.observe.receivers.zipkin_http import ZipkinHttp
 from homeostat.serving import Application, serving
 
@@ -23,8 +24,12 @@ class ForeignPorts:
     zipkin: int | None = None
 
 
-async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, traces: Submit, refuse: Refuse) -> ForeignPorts:
+async def listen(
+    stack: AsyncExitStack, receivers: ReceiverConfig, traces: Submit, refuse: Refuse, room: Room
+) -> ForeignPorts:
     """Start them; they end with the stack. ``traces`` takes an OTLP request, ``refuse`` counts by reason.
+
+    ``room`` is that of all receivers.
 
     Raises PortTakenError, ListenError.
     """
@@ -33,9 +38,9 @@ async def listen(stack: AsyncExitStack, receivers: ReceiverConfig, traces: Submi
     udp = partial(_listen_udp, stack, host, traces, refuse)
     grpc_port = receivers.jaeger_grpc_port
     if grpc_port is not None:
-        server = jaeger_grpc.serving(host, grpc_port, traces, refuse, max_request_bytes=max_bytes)
+        server = jaeger_grpc.serving(host, grpc_port, traces, refuse, max_request_bytes=max_bytes, room=room)
         grpc_port = await stack.enter_async_context(server)
-    jaeger, zipkin = (app(traces, refuse, max_request_bytes=max_bytes) for app in (JaegerHttp, ZipkinHttp))
+    jaeger, zipkin = (app(traces, refuse, max_request_bytes=max_bytes, room=room) for app in (JaegerHttp, ZipkinHttp))
     return ForeignPorts(
         jaeger_grpc=grpc_port,
         jaeger_http=await http(receivers.jaeger_http_port, "jaeger_http_port", jaeger),

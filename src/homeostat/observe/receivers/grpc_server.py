@@ -8,8 +8,8 @@ it costs a tenth of a second.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -34,8 +34,8 @@ from homeostat.observe.receivers.room import Place, Room
 if TYPE_CHECKING:
     import grpc.aio
 
-Handle = Callable[[bytes], Awaitable[bytes]]
-"""Turns a request into its response. Raises HomeostatError."""
+Handle = Callable[[bytes, Place], Awaitable[bytes]]
+"""Turns a request into its response; what it makes of it is held in the place too. Raises HomeostatError."""
 
 Services = Mapping[str, tuple[str, Handle]]
 """By full name: the one method that is taken, and what it does."""
@@ -68,15 +68,27 @@ def readers_max(max_request_bytes: int) -> int:
     return min(_READERS_MAX, max(_READERS_MIN, _READING_BYTES_MAX // max_request_bytes))
 
 
+def reading_bytes(max_request_bytes: int) -> int:
+    """How much one server may hold for messages that are being read: each counts as the largest until it is whole."""
+    return readers_max(max_request_bytes) * max_request_bytes
+
+
 class Turns:
     """Who may read now, and how much may be held. One for all services of a receiver."""
 
     def __init__(self, max_request_bytes: int, room: Room | None = None) -> None:
-        readers = readers_max(max_request_bytes)
         held_max = max(_HELD_BYTES_MAX, _LARGEST_AT_ONCE * max_request_bytes)
-        self.room = room or Room(requests_max=_CALLS_MAX, bytes_max=held_max + readers * max_request_bytes)
+        bytes_max = held_max + reading_bytes(max_request_bytes)
+        self._room = room or Room(requests_max=_CALLS_MAX, bytes_max=bytes_max)
+        self._calls = Room(requests_max=_CALLS_MAX, bytes_max=0)  # each may have sent what we have not read
         self._max_bytes = max_request_bytes
-        self._readers = anyio.CapacityLimiter(readers)
+        self._readers = anyio.CapacityLimiter(readers_max(max_request_bytes))
+
+    @contextmanager
+    def place(self) -> Generator[Place]:
+        """Room for one call. Raises RefusedError when there are too many."""
+        with self._calls.place(), self._room.place() as place:
+            yield place
 
     async def read(self, context: grpc.aio.ServicerContext[bytes, bytes], place: Place) -> bytes:
         """The call's message. Raises RefusedError."""
@@ -119,8 +131,8 @@ class _Method:
         import grpc
 
         try:
-            with self._turns.room.place() as place:
-                return await self._handle(await self._turns.read(context, place))
+            with self._turns.place() as place:
+                return await self._handle(await self._turns.read(context, place), place)
         except HomeostatError as error:
             refusal = refusal_of(error)
             self._refuse(refusal.reason)

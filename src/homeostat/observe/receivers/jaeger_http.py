@@ -28,6 +28,7 @@ from homeostat.observe.receivers.refusal import (
     RefusedError,
     refusal_of,
 )
+from homeostat.observe.receivers.room import Room
 
 _PATH: Final = "/api/traces"
 _TYPES: Final = frozenset(
@@ -43,10 +44,10 @@ _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 class JaegerHttp:
     """The ASGI application."""
 
-    def __init__(self, submit: Submit, refuse: Refuse, *, max_request_bytes: int) -> None:
+    def __init__(self, submit: Submit, refuse: Refuse, *, max_request_bytes: int, room: Room | None = None) -> None:
         self._submit = submit
         self._refuse = refuse
-        self._bodies = Bodies(max_request_bytes, workers_max=1)
+        self._bodies = Bodies(max_request_bytes, room, workers_max=1)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +58,7 @@ class JaegerHttp:
             with self._bodies.place() as place:
                 body = await self._bodies.read(headers, receive, place)
                 request = await self._bodies.work(len(body), partial(_translated, body))
+                place.take(len(request))
                 await self._submit(request)
         except HomeostatError as error:
             refusal = refusal_of(error)

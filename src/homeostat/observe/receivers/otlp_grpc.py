@@ -8,7 +8,7 @@ from typing import Final
 
 from homeostat.observe.receivers import Refuse, Submit, grpc_server
 from homeostat.observe.receivers.otlp_signals import SIGNALS, Signal
-from homeostat.observe.receivers.room import Room
+from homeostat.observe.receivers.room import Place, Room
 from homeostat.observe.receivers.submit import Submitters
 
 _SETTINGS: Final = "receivers.host or receivers.otlp_grpc_port"
@@ -31,7 +31,7 @@ def serving(
 
 
 def _export(signal: Signal, submit: Submit) -> grpc_server.Handle:
-    async def export(request: bytes) -> bytes:
+    async def export(request: bytes, _: Place) -> bytes:
         return signal.response_to(await submit(request)).SerializeToString()
 
     return export

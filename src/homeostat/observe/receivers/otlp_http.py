@@ -112,6 +112,7 @@ class OtlpHttp:
         body = await self._bodies.read(headers, receive, place)
         if encoding == JSON:
             body = await self._bodies.work(len(body), partial(to_protobuf, body, signal))
+            place.take(len(body))
         return body
 
 

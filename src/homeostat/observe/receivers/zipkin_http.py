@@ -26,6 +26,7 @@ from homeostat.observe.receivers.refusal import (
     RefusedError,
     refusal_of,
 )
+from homeostat.observe.receivers.room import Room
 from homeostat.observe.receivers.zipkin_translate import Translated, to_otlp
 
 _PATH: Final = "/api/v2/spans"
@@ -43,10 +44,10 @@ _JSON: Final = (b"content-type", b"application/json")
 class ZipkinHttp:
     """The ASGI application."""
 
-    def __init__(self, submit: Submit, refuse: Refuse, *, max_request_bytes: int) -> None:
+    def __init__(self, submit: Submit, refuse: Refuse, *, max_request_bytes: int, room: Room | None = None) -> None:
         self._submit = submit
         self._refuse = refuse
-        self._bodies = Bodies(max_request_bytes, workers_max=1)
+        self._bodies = Bodies(max_request_bytes, room, workers_max=1)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,6 +61,7 @@ class ZipkinHttp:
             with self._bodies.place() as place:
                 body = await self._bodies.read(headers, receive, place)
                 translated = await self._bodies.work(len(body), partial(_translated, encoding, body))
+                place.take(len(translated.request))
                 await self._submit(translated.request)
         except HomeostatError as error:
             refusal = refusal_of(error)
