@@ -1,6 +1,7 @@
 """Receivers hold only so much at once: whoever finds no room may come back, and finds it again."""
 
 import gzip
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from homeostat import serving as http_server
 from homeostat.core.config import ReceiverConfig
 from homeostat.net import bind, bound_port
 from homeostat.observe.intake import Receipt
-from homeostat.observe.receivers import foreign, grpc_server, otlp_grpc
+from homeostat.observe.receivers import body, foreign, grpc_server, otlp_grpc
 from homeostat.observe.receivers.otlp_http import OtlpHttp
 from homeostat.observe.receivers.refusal import RefusedError
 from homeostat.observe.receivers.room import Place, Room
@@ -117,6 +118,25 @@ async def test_receivers_of_other_protocols_share_the_room_and_hold_what_they_ma
             assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
             server.gate.set()
     Place(room).take(1024 * KIB)  # all of it is free again
+
+
+async def test_what_may_become_much_is_unpacked_away_from_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def unpack(packed: bytes, _: int) -> bytes:
+        threads.append(threading.get_ident())
+        return packed
+
+    monkeypatch.setattr(body, "UNPACKERS", {b"gzip": unpack})
+    bodies = body.Bodies(1024 * KIB)
+    for size in (512, 513):
+
+        async def receive(size: int = size) -> body.Message:
+            return {"type": "http.request", "body": bytes(size)}
+
+        with bodies.place() as place:
+            await bodies.read({b"content-encoding": b"gzip"}, receive, place)
+    assert [thread == threading.get_ident() for thread in threads] == [True, False]
 
 
 async def test_a_sender_that_leaves_gives_its_room_back() -> None:

@@ -35,6 +35,7 @@ BODY_S: Final = 60.0
 """Seconds for a whole body to arrive: a sender that takes longer holds a place that others wait for."""
 
 _INLINE_BYTES_MAX: Final = 8 << 10  # more than this is worked on in a thread, away from the event loop
+_PACKED_INLINE_BYTES_MAX: Final = 512  # the same of packed bodies, which become a thousand times as much
 _DRAIN_FACTOR: Final = 4  # of the largest request: so much of a larger one is read and thrown away
 _WORKERS_MAX: Final = 4  # at once, of large bodies: each may hold several times what came in
 _REQUESTS_MAX: Final = 1024  # at once
@@ -75,13 +76,17 @@ class Bodies:
         except TimeoutError as error:
             raise _too_slow() from error
         if unpack is not None:
-            body = await self.work(len(body), partial(unpack, body, self._max_bytes))
+            body = await self.work(
+                len(body), partial(unpack, body, self._max_bytes), inline_bytes_max=_PACKED_INLINE_BYTES_MAX
+            )
             place.take(len(body))
         return body
 
-    async def work(self, size: int, work: Callable[[], Result]) -> Result:
+    async def work(
+        self, size: int, work: Callable[[], Result], *, inline_bytes_max: int = _INLINE_BYTES_MAX
+    ) -> Result:
         """The result of ``work`` on so many bytes: in a thread, when they are many."""
-        if size <= _INLINE_BYTES_MAX:
+        if size <= inline_bytes_max:
             return work()
         return await anyio.to_thread.run_sync(work, limiter=self._workers)
 
