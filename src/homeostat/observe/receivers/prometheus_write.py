@@ -5,6 +5,7 @@ them over requests. Native histograms are exponential ones. Answers are 204 when
 not be sent again, 503 with Retry-After for what may be.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,24 +81,30 @@ class Written:
 
 
 class Families:
-    """Types, units and help texts that version 1 sends apart from the samples. Bounded; the oldest go."""
+    """Types, units and help texts that version 1 sends apart from the samples. Bounded; the oldest go.
+
+    Thread-safe: large requests are read in threads.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._known: OrderedDict[str, Family] = OrderedDict()
 
     def learn(self, name: str, family: Family) -> None:
         """Remember what a family is."""
-        self._known[name] = family
-        self._known.move_to_end(name)
-        if len(self._known) > _FAMILIES_MAX:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._known[name] = family
+            self._known.move_to_end(name)
+            if len(self._known) > _FAMILIES_MAX:
+                self._known.popitem(last=False)
 
     def of(self, name: str) -> Family:
         """The family of a series: by its name, or its name without the ending that a part of a family has."""
-        found = self._known.get(name)
-        for suffix in ("_total", "_bucket", "_count", "_sum"):
-            if found is None and name.endswith(suffix):
-                found = self._known.get(name.removesuffix(suffix))
+        with self._lock:
+            found = self._known.get(name)
+            for suffix in ("_total", "_bucket", "_count", "_sum"):
+                if found is None and name.endswith(suffix):
+                    found = self._known.get(name.removesuffix(suffix))
         return found or UNKNOWN_FAMILY
 
 

@@ -1,7 +1,9 @@
 """Prometheus remote-write becomes OTLP metrics, by the rules of OpenTelemetry's compatibility specification."""
 
 import struct
+import sys
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +21,9 @@ from homeostat.core.errors import StoreFullError, TelemetryRejectedError
 from homeostat.net import bind, bound_port
 from homeostat.observe.decode.metrics import decode_metrics
 from homeostat.observe.intake import Receipt
+from homeostat.observe.receivers import prometheus_write
 from homeostat.observe.receivers.otlp_http import OtlpHttp
-from homeostat.observe.receivers.prometheus_otlp import STALE_BITS, is_stale
+from homeostat.observe.receivers.prometheus_otlp import STALE_BITS, Family, is_stale
 from homeostat.observe.receivers.prometheus_proto import METADATA_1, SERIES_1, SERIES_2, dense
 from homeostat.observe.receivers.prometheus_write import PATH, Families, PrometheusWrite, read_1, read_2
 from homeostat.observe.receivers.submit import Submitters
@@ -238,6 +241,22 @@ def test_random_bytes_are_refused_or_taken_and_never_crash(body: bytes) -> None:
             continue
         for payload in payloads:
             ExportMetricsServiceRequest.FromString(payload)
+
+
+def test_families_are_learned_in_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_write, "_FAMILIES_MAX", 1)
+    families, interval = Families(), sys.getswitchinterval()
+
+    def learn(thread: int) -> None:
+        for number in range(3_000):
+            families.learn(f"{thread}-{number}", Family("counter", "", ""))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(learn, range(4)))  # a KeyError, when one is dropped between two steps of another
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @dataclass
