@@ -61,7 +61,7 @@ class Scraper:
 
     async def run(self) -> None:
         """Never returns of itself."""
-        async with httpx2.AsyncClient(follow_redirects=True) as client, anyio.create_task_group() as tasks:
+        async with client_of_targets() as client, anyio.create_task_group() as tasks:
             for state in self.states:
                 tasks.start_soon(self._keep_scraping, client, state)
 
@@ -110,6 +110,11 @@ class Scraper:
         state.failures += bool(error)
         if error:
             self._refuse("scrape")
+
+
+def client_of_targets() -> httpx2.AsyncClient:
+    """A client that asks the configured address alone: no target sends us elsewhere, nor does the environment."""
+    return httpx2.AsyncClient(follow_redirects=False, trust_env=False)
 
 
 async def _fetch(client: httpx2.AsyncClient, url: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from homeostat.net import bind, bound_port
 from homeostat.observe.decode.metrics import decode_metrics
 from homeostat.observe.intake import Receipt
 from homeostat.observe.receivers.prometheus_otlp import OtlpMetrics
-from homeostat.observe.receivers.prometheus_scrape import BODY_BYTES_MAX, Scraper, TargetState
+from homeostat.observe.receivers.prometheus_scrape import BODY_BYTES_MAX, Scraper, TargetState, client_of_targets
 from homeostat.observe.receivers.prometheus_text import SAMPLES_MAX, Translation, read
 from support.spans import HandClock
 
@@ -141,12 +141,17 @@ class _Target:
     status: int = 200
     content_type: str = TEXT
     hangs: bool = False
+    location: str = ""
+    asked: list[str] = field(default_factory=list)
     url: str = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
         if self.hangs:
             await anyio.sleep_forever()
         headers = [(b"content-type", self.content_type.encode())]
+        if self.location:
+            headers.append((b"location", self.location.encode()))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
@@ -228,6 +233,21 @@ async def test_a_target_that_can_not_be_scraped_is_down_and_its_series_end(troub
     assert bench.state.up is False
     assert bench.state.error
     assert (bench.state.scrapes, bench.state.failures, bench.refused) == (2, 1, ["scrape"])
+
+
+async def test_neither_a_redirect_nor_a_proxy_of_the_environment_leads_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with _bench() as bench, client_of_targets() as client:
+        await bench.scraper.scrape(client, bench.state)
+        assert bench.state.up is True, bench.state.error
+        bench.target.status, bench.target.location = 302, "/elsewhere"
+        await bench.scraper.scrape(client, bench.state)
+        assert bench.state.up is False
+        assert bench.target.asked == ["/metrics", "/metrics"]
 
 
 async def test_scraping_goes_on_in_its_interval_until_it_is_told_to_stop() -> None:
