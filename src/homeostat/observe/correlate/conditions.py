@@ -236,11 +236,17 @@ def elevated_metric(series: Sequence[MetricSeries], config: AnomalyConfig, since
     ]
 
 
+def metric_fingerprint(series: MetricSeries) -> str:
+    """Under which a series of ``error_rate`` is told."""
+    where = ", ".join(f"{key}={text}" for key, text in sorted(series.labels.items()))
+    return f"{ANOMALY}errors|metric|{where}"[:LABELS_TEXT_MAX]
+
+
 def _measured(series: MetricSeries, value: float, config: AnomalyConfig, since_s: float) -> Condition:
     service = next((series.labels[key] for key in ("service", "service.name") if series.labels.get(key)), "")
     where = ", ".join(f"{key}={text}" for key, text in sorted(series.labels.items()))
     return Condition(
-        fingerprint=f"{ANOMALY}errors|metric|{where}"[:LABELS_TEXT_MAX],
+        fingerprint=metric_fingerprint(series),
         type=EventType.ALERT,
         severity=EventSeverity.CRITICAL,
         title="Elevated Error Rate",

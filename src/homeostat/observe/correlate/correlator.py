@@ -1,7 +1,7 @@
 """Every few seconds: what holds becomes events, what holds no longer ends, new releases are told. Run by ``app``."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from homeostat.core.config import AnomalyConfig, TracingAlertsConfig
 from homeostat.core.errors import BadRequestError, HomeostatError
 from homeostat.core.events import Event, EventType
-from homeostat.core.metrics import MetricAggregation, MetricQuery
+from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricSeries
 from homeostat.core.models import TraceQuery
 from homeostat.core.ports import Clock, Ids, MetricStore, RedReader, SettingStore, TelemetryStore
 from homeostat.core.red import RedPoint, RedReach
@@ -26,6 +26,7 @@ from homeostat.observe.correlate.conditions import (
     elevated_errors,
     elevated_metric,
     has_slow,
+    metric_fingerprint,
     silence,
     slow_traces,
     together,
@@ -33,6 +34,7 @@ from homeostat.observe.correlate.conditions import (
 )
 from homeostat.observe.correlate.releases import NewRelease, ReleaseWatch
 from homeostat.observe.correlate.timeline import Timeline
+from homeostat.observe.correlate.unknown import unjudged
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,8 @@ class Correlator:
         """Bring the timeline up to date with the telemetry. Raises StoreError."""
         now = self._clock.now()
         await self._settle(TRACING, await self._tracing_alerts(now), now)
-        await self._settle(ANOMALY, await self._anomalies_now(now), now)
+        found, unknown = await self._anomalies_now(now)
+        await self._settle(ANOMALY, found, now, unknown)
         for news in self._releases.take():
             await self._timeline.record(self._release_event(news))
         if self._clock.monotonic() - self._remembered_at >= REMEMBER_EVERY_S:
@@ -124,15 +127,17 @@ class Correlator:
 
     # -- conditions to events --------------------------------------------------------------------------------
 
-    async def _settle(self, prefix: str, found: list[Condition] | None, now: datetime) -> None:
-        """Begin what is new, end what is gone. None: nothing is known, and all stays as it is."""
+    async def _settle(
+        self, prefix: str, found: list[Condition] | None, now: datetime, unknown: Collection[str] = ()
+    ) -> None:
+        """Begin what is new, end what is gone but not ``unknown``. None: nothing is known, and all stays as it is."""
         if found is None:
             return
         lasting = {event.fingerprint: event for event in self._timeline.lasting(prefix=prefix)}
         for condition in found:
             if condition.fingerprint not in lasting:
                 await self._timeline.record(self._event(await self._with_examples(condition)))
-        for fingerprint in lasting.keys() - {condition.fingerprint for condition in found}:
+        for fingerprint in lasting.keys() - {condition.fingerprint for condition in found} - set(unknown):
             await self._timeline.end(fingerprint, now)
 
     def _event(self, condition: Condition) -> Event:
@@ -207,7 +212,7 @@ class Correlator:
             points = self._steps[start_s] = {point.service: point for point in read if point.requests}
         return points
 
-    async def _measured(self, now: datetime) -> list[Condition]:
+    async def _measured(self, now: datetime) -> list[MetricSeries]:
         """By a metric that somebody sends."""
         if self._metrics is None:
             return []
@@ -220,18 +225,20 @@ class Correlator:
             aggregation=MetricAggregation.LAST,
         )
         try:
-            series = await self._metrics.series(query)
+            return await self._metrics.series(query)
         except BadRequestError:  # a histogram of that name: it has no last value
             return []
-        return elevated_metric(series, self._anomalies, (now - window).timestamp())
 
-    async def _anomalies_now(self, now: datetime) -> list[Condition]:
+    async def _anomalies_now(self, now: datetime) -> tuple[list[Condition], Collection[str]]:
+        """What holds, and the fingerprints of what lasts and can't be judged now."""
         if not self._anomalies.enabled:
-            return []
+            return [], ()
         end_s = int(now.timestamp()) - LATE_S
         start_s = end_s - max(1, int(self._anomalies.window.total_seconds()))
         points = await anyio.to_thread.run_sync(self._red.window, start_s, end_s)
-        found = elevated_errors(points, self._anomalies) + await self._measured(now)
+        series = await self._measured(now)
+        found = elevated_errors(points, self._anomalies)
+        found += elevated_metric(series, self._anomalies, (now - self._anomalies.window).timestamp())
         if any(has_slow(point, self._anomalies.slow_trace_ms) for point in points):
             query = TraceQuery(
                 start=datetime.fromtimestamp(start_s, UTC) - timedelta(milliseconds=self._anomalies.slow_trace_ms),
@@ -241,4 +248,9 @@ class Correlator:
             )
             page = await self._telemetry.search(query)
             found += slow_traces(page.traces, self._anomalies)
-        return [*found, *together(found)]
+        found += together(found)
+        lasting = self._timeline.lasting(prefix=ANOMALY)
+        if self._red.reach().known_s(start_s, end_s) < end_s - start_s:  # nobody counted for a part of it
+            return found, {event.fingerprint for event in lasting}
+        measured = {metric_fingerprint(one) for one in series if any(value is not None for value in one.values)}
+        return found, unjudged(lasting, found, points, measured, self._anomalies)

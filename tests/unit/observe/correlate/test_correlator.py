@@ -228,7 +228,10 @@ async def test_an_error_rate_above_five_percent_is_an_alert_and_with_slowness_an
     both = found["anomaly|both|web"]
     assert (both.type, both.severity) == (EventType.INCIDENT, EventSeverity.CRITICAL)
     assert set(both.services) == {"web", "payment"}
-    await desk.live(100, requests=20)
+    await desk.live(100)
+    assert "anomaly|errors|payment" in desk.lasting()
+    for service in ("web", "payment"):
+        await desk.live(100, service, requests=20)
     assert not [key for key in desk.lasting() if key.startswith("anomaly|")]
 
 
@@ -263,3 +266,26 @@ async def test_what_lasts_is_told_once_also_across_a_restart() -> None:
     await again.correlator.open()
     await again.live(30, requests=20, errors=5)
     assert len(desk.state.events_by_id) == count
+
+
+async def test_an_error_rate_lasts_while_there_are_too_few_requests_to_say_that_it_is_over() -> None:
+    desk = Desk()
+    await desk.live(80, requests=20, errors=5)
+    await desk.live(100)  # the senders are gone
+    assert "anomaly|errors|payment" in desk.lasting()
+    desk.red.add("payment", int(desk.clock.now().timestamp()), requests=3)
+    await desk.live(20)
+    assert "anomaly|errors|payment" in desk.lasting()
+    await desk.live(100, requests=20)
+    assert desk.lasting() == {}
+
+
+async def test_the_first_look_after_a_restart_ends_nothing() -> None:
+    desk = Desk()
+    await desk.live(80, requests=20, errors=5)
+    again = Desk(desk.state, desk.clock)  # its rollups begin now
+    await again.correlator.open()
+    await again.live(30, requests=20)
+    assert "anomaly|errors|payment" in again.lasting()
+    await again.live(60, requests=20)
+    assert again.lasting() == {}
