@@ -32,6 +32,10 @@ Attributes = Mapping[str, Attribute]
 _CUMULATIVE: Final = otlp.AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 TEXT_CHARS_MAX: Final = 2000
+READ_WITHIN_S: Final = 30.0
+"""One look at one server: a client that waits for an answer does not notice that its peer has vanished."""
+
+CLOSE_WITHIN_S: Final = 2.0
 
 
 class Ways(Protocol):
@@ -210,14 +214,13 @@ class Telemetry:
                 await self.look(reader)
                 await anyio.sleep(max(0.0, reader.interval_s - (self._clock.monotonic() - began)))
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
-                await reader.close()
+            await _close(reader)
 
     async def look(self, reader: Reader) -> None:
         """Look at one server once: its figures and ``up``, which is 0 when it can't be looked at."""
         metrics, spans = Metrics(reader.resource, self._clock.now()), Spans(reader.resource)
         try:
-            await reader.read(metrics, spans)
+            await _read(reader, metrics, spans)
             self._down.discard(reader.name)
             metrics.gauge("up", 1)
         except UnreachableError as error:
@@ -242,3 +245,20 @@ class Telemetry:
         if name not in self._down:
             self._down.add(name)
             log.warning("%s is not reachable; it is tried again: %s", name, message)
+
+
+async def _read(reader: Reader, metrics: Metrics, spans: Spans) -> None:
+    """Raises UnreachableError, also where there is no answer in time: the next look connects anew."""
+    try:
+        with anyio.fail_after(READ_WITHIN_S):
+            await reader.read(metrics, spans)
+    except TimeoutError as error:
+        await _close(reader)
+        raise UnreachableError(
+            f"no answer within {READ_WITHIN_S:g} s. Look at its load and the way to it."
+        ) from error
+
+
+async def _close(reader: Reader) -> None:
+    with anyio.move_on_after(CLOSE_WITHIN_S, shield=True):
+        await reader.close()
