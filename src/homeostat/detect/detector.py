@@ -241,9 +241,7 @@ class Detection:
                 self._wanted.pop(incident.id, None)
             elif cause is not None and not cause.example_trace_ids and incident.id not in self._wanted:
                 resource = cause.resource
-                if (
-                    ResourceId.parse(resource).kind == "flag"
-                ):  # it has no spans; what it did to the first service has
+                if ResourceId.parse(resource).kind == "flag":  # it has no spans; what it did to the first service has
                     resource = change.issues[0].resource
                 self._wanted[incident.id] = _Wanted(
                     service=service_name(resource, self._process_services),
