@@ -15,6 +15,9 @@ from homeostat.notify.alertmanager import Matcher, Silence
 SERVICE_LABELS: Final = frozenset({"service", "service_name", "job"})
 ALERT_LABEL: Final = "alertname"
 PATTERN_MAX: Final = 1_000
+WILDCARDS_MAX: Final = 3
+"""Of one alternative: each multiplies the time that a name which does not fit takes by the length of the name."""
+
 _SPECIAL: Final = re.compile(r"[\\^$*+?{}\[\]()]")
 
 
@@ -78,6 +81,8 @@ def _pattern(matcher: Matcher) -> re.Pattern[str] | None:
     if text.startswith("(") and text.endswith(")") and text.count("(") == 1:
         text = text[1:-1].removeprefix("?:")
     parts = re.split(r"(\.\*|\.\+|\|)", text)
+    if any(alternative.count(".*") + alternative.count(".+") > WILDCARDS_MAX for alternative in text.split("|")):
+        return None
     if len(text) > PATTERN_MAX or any(_SPECIAL.search(part) for part in parts[::2]):
         return None
     # A dot between texts means any character, in a name most often itself: either way it is one character.
