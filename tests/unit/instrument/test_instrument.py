@@ -94,8 +94,8 @@ async def test_the_doctor_names_what_was_hooked_and_counts_its_spans(tmp_path: P
     async with _receiving(tmp_path) as observed:
         endpoint = f"http://127.0.0.1:{observed.http_port}"
         ran = await _run(
-            "doctor", "--json", "--seconds", "120", "--endpoint", endpoint, "--", sys.executable, "app.py", folder=tmp_path,
-            OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="redis",
+            "doctor", "--json", "--seconds", "120", "--endpoint", endpoint, "--", sys.executable, "app.py",
+            folder=tmp_path, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="redis",
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     report = json.loads(ran.stdout)
