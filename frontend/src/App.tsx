@@ -22,7 +22,9 @@ const NotFound = lazy(() => import("./pages/NotFound"));
 /** Which page stands under which address. */
 export function App() {
   return (
-    <BrowserRouter>
+    // Filters and check boxes live in the address. As a transition, a change of it would come a moment after the key
+    // or the click, and until then React would put the old value back: a letter typed in between would be lost.
+    <BrowserRouter useTransitions={false}>
       <Routes>
         <Route element={<Layout />}>
           <Route index element={<Overview />} />

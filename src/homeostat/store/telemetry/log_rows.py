@@ -79,9 +79,10 @@ def marks(table: pa.Table) -> Hashes:
     for name in ("trace_id", "span_id"):
         ids = column(table, name)
         there = pc.is_valid(ids).to_numpy(zero_copy_only=False)
-        if not there.any():
-            continue  # then there may be no bytes at all
-        for word in id_words(ids).T:
+        # An id that is missing counts as zeros whether or not other rows of the table have one: a record must not
+        # change its mark with its neighbours. Where none has one, there may be no bytes at all.
+        halves = id_words(ids) if there.any() else np.zeros((len(ids), ids.type.byte_width // 8), np.uint64)
+        for word in halves.T:
             total = mix(total ^ np.where(there, word, np.uint64(0)))
     for name in _TEXTS:
         words = column(table, name)

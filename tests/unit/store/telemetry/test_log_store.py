@@ -130,6 +130,13 @@ async def test_a_hundred_equal_records_of_one_moment_are_paged_through_once_each
     assert len({record.id for record in found}) == 100
 
 
+async def test_a_record_has_the_same_id_whatever_stands_beside_it(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    _put(store, [L(f"record {number}", at=number) for number in range(5)] + [L("of a trace", at=5, trace=1)])
+    together = [record.id for record in (await store.logs(LogQuery(**DAY))).records]
+    assert [record.id for record in await _all(store, LogQuery(**DAY, limit=1))] == together
+
+
 async def test_after_a_restart_and_a_merge_records_have_the_same_ids(tmp_path: Path) -> None:
     store = _store(tmp_path)
     for number in range(9):
