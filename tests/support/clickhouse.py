@@ -123,8 +123,9 @@ def attach(
     traces: EmbeddedTelemetryStore | None = None,
     metrics: EmbeddedMetricStore | None = None,
     logs: EmbeddedLogStore | None = None,
-) -> None:
+) -> Engine:
     """Give lanes of a data directory the database, their tables emptied."""
     tables = [*((TRACES, TRACE_TIMES) if traces else ()), *(METRICS.values() if metrics else ())]
     engine = _emptied([*tables, LOGS] if logs else tables)
     SharedStore(engine, writer_of(directory, SystemIds())).attach(traces, metrics, logs)
+    return engine

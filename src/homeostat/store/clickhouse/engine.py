@@ -27,8 +27,14 @@ _MEMORY_BYTES: Final = 4 << 30
 LIMITS: Final = {"max_execution_time": _QUESTION_S, "max_memory_usage": _MEMORY_BYTES}
 """Settings of every question: what a server spends on one is bounded."""
 
-INSERT_SETTINGS: Final = {"deduplicate_blocks_in_dependent_materialized_views": 1, "async_insert": 0}
-"""Settings of every insert: an insert that is repeated is not counted twice, and has happened when it returns."""
+INSERT_SETTINGS: Final = {
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "async_insert": 0,
+    "max_partitions_per_insert_block": 0,
+}
+"""Settings of every insert: one that is repeated is not counted twice, it has happened when it returns, and rows may be
+of any number of days. Days are partitions, of which a server takes 100 an insert by default: whoever sends spans of
+more would have the part refused each time it is tried, and nothing would be written behind it."""
 
 
 class Engine(Protocol):
