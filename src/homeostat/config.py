@@ -4,6 +4,7 @@ Called by the command line before anything is started. The shape itself is ``hom
 """
 
 import difflib
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -248,10 +249,16 @@ def _explain(path: Path, document: CommentedMap, detail: ErrorDetails) -> Config
         return _problem(path, _line(document, location), key, "unknown key", _suggest(location))
     message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
-    shown = "" if isinstance(given, dict | list) or detail["type"] == "missing" else f" (it says {given!r})"
+    is_told = not isinstance(given, dict | list) and detail["type"] != "missing" and not _SECRETS & set(location)
+    shown = f" (it says {_USERINFO.sub('...@', repr(given))})" if is_told else ""
     return _problem(
         path, _line(document, location), key, f"{message[:1].lower()}{message[1:]}{shown}", _remedy(location)
     )
+
+
+_SECRETS = frozenset[str | int]({"password"})
+_USERINFO = re.compile(r"(?<=://).*@")
+"""Of an address: it may hold a password."""
 
 
 def _is_marker(part: str | int) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -103,13 +103,39 @@ class AlertingConfig(Section):
     anomalies: AnomalyConfig = AnomalyConfig()
 
 
+def _port_is_a_number(address: SplitResult) -> bool:
+    try:
+        return address.port is None or address.port > 0
+    except ValueError:
+        return False
+
+
 class ClickHouseConfig(Section):
     """A ClickHouse server with the tables of the OpenTelemetry Collector's exporter."""
 
     url: str  # e.g. http://127.0.0.1:8123
     database: str = "otel"
     user: str = "default"
-    password: str | None = None  # or CLICKHOUSE_PASSWORD in the environment
+    password: str | None = Field(default=None, repr=False)  # or CLICKHOUSE_PASSWORD in the environment
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address_alone(cls, url: str) -> str:
+        """Errors name the address, so nothing secret may be in it; what is not used must not look as if it were."""
+        parts = urlsplit(url)
+        if "@" in url:
+            raise ValueError(
+                "who asks is not part of storage.clickhouse.url: write storage.clickhouse.user, and the password as "
+                "storage.clickhouse.password or in the environment as CLICKHOUSE_PASSWORD"
+            )
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _port_is_a_number(parts):
+            raise ValueError("storage.clickhouse.url is no address: write e.g. http://127.0.0.1:8123")
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
+            raise ValueError(
+                "storage.clickhouse.url takes neither a path nor a query: write scheme, host and port, and the "
+                "database as storage.clickhouse.database"
+            )
+        return url
 
 
 class StorageConfig(Section):

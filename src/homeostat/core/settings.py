@@ -41,6 +41,6 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class Section(BaseModel):
-    """Base of every section: a key that is not known is an error, not a silent nothing."""
+    """Base of every section: a key that is not known is an error, not a silent nothing; errors quote no secrets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -32,9 +32,9 @@ INSERT_SETTINGS: Final = {
     "async_insert": 0,
     "max_partitions_per_insert_block": 0,
 }
-"""Settings of every insert: one that is repeated is not counted twice, it has happened when it returns, and rows may be
-of any number of days. Days are partitions, of which a server takes 100 an insert by default: whoever sends spans of
-more would have the part refused each time it is tried, and nothing would be written behind it."""
+"""Settings of every insert: one that is repeated is not counted twice, it has happened when it returns, and rows may
+be of any number of days. Days are partitions, of which a server takes 100 an insert by default: a part with spans of
+more would be refused each time it is tried, and nothing would be written behind it."""
 
 
 class Engine(Protocol):
@@ -64,16 +64,11 @@ class HttpEngine:
     """A server, over its HTTP interface."""
 
     def __init__(self, config: ClickHouseConfig, password: str | None = None) -> None:
-        """Does not connect yet. Raises StoreError without the extra, or for a URL that is none."""
+        """Does not connect yet. Raises StoreError without the extra."""
         self._config = config
         self._password = config.password or password or ""
         self._client: Client | None = None
         _library()
-        parts = urlsplit(config.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise StoreError(
-                f"storage.clickhouse.url: {config.url!r} is no address. Write e.g. http://127.0.0.1:8123."
-            )
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """See ``Engine``."""

@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
+from homeostat.config import load_config
 from homeostat.core.config import ClickHouseConfig, StorageConfig
-from homeostat.core.errors import StoreError
+from homeostat.core.errors import ConfigError, StoreError
 from homeostat.net import bind, bound_port
 from homeostat.runtime import SystemIds
 from homeostat.store.clickhouse.engine import HttpEngine
@@ -72,10 +74,43 @@ def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.Monkey
         HttpEngine(ClickHouseConfig(url="http://127.0.0.1:8123"))
 
 
-@pytest.mark.parametrize("url", ["", "nowhere", "ftp://host", "http://"])
+@pytest.mark.parametrize("url", ["", "nowhere", "ftp://host", "http://", "http://host:name", "http://host:99999"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(StoreError, match=r"storage\.clickhouse\.url"):
-        HttpEngine(ClickHouseConfig(url=url))
+    with pytest.raises(ValidationError, match=r"storage\.clickhouse\.url is no address"):
+        ClickHouseConfig(url=url)
+
+
+@pytest.mark.parametrize("url", ["http://host/otel", "http://host:8123?database=otel", "http://host:8123/#otel"])
+def test_what_an_address_says_beside_scheme_host_and_port_would_be_ignored_and_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"neither a path nor a query.*storage\.clickhouse\.database"):
+        ClickHouseConfig(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ann:hush-hush@host:8123",
+        "https://hush-hush@host",
+        "http://ann:hush/hush@host",
+        "ftp://ann:hush-hush@host",
+    ],
+)
+def test_a_password_in_the_address_is_refused_and_never_printed(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"storage\.clickhouse\.user.*CLICKHOUSE_PASSWORD") as refused:
+        ClickHouseConfig(url=url)
+    assert "hush" not in str(refused.value)
+    file = tmp_path / "homeostat.yaml"
+    file.write_text(f"storage:\n  clickhouse:\n    url: {url}\n    password: 1234567\n")
+    with pytest.raises(ConfigError) as told:
+        load_config(file)
+    assert [problem.key for problem in told.value.problems] == [
+        "storage.clickhouse.url",
+        "storage.clickhouse.password",
+    ]
+    assert "CLICKHOUSE_PASSWORD" in str(told.value)
+    assert "hush" not in str(told.value)
+    assert "1234567" not in str(told.value)
+    assert "hidden" not in repr(ClickHouseConfig(url="http://host/", password="hidden"))
 
 
 def test_who_writes_is_known_again_after_a_restart(tmp_path: Path) -> None:
