@@ -1,9 +1,14 @@
 """What the writing side of ClickHouse must take, on the engine itself: any rows that a lane may hold."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pytest
+
 from homeostat.core.config import StorageConfig
-from homeostat.store.clickhouse.tables import LOGS, TRACES
+from homeostat.store.clickhouse.engine import Engine
+from homeostat.store.clickhouse.tables import LOGS, TRACES, PreparedEngine, forgetful
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support import clickhouse
@@ -36,3 +41,34 @@ def test_log_records_of_as_many_days_are_written_too(tmp_path: Path) -> None:
     assert store.flush(), store.troubles
     days = engine.query(f"SELECT toUInt32(uniqExact(toDate(Timestamp))) AS days FROM {LOGS}")
     assert days.to_pylist() == [{"days": DAYS}]
+
+
+def test_tables_that_would_store_a_repeated_insert_twice_are_named_with_what_changes_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = clickhouse.another("made_by_a_collector")
+    engine.command(
+        f"CREATE TABLE {LOGS} (Timestamp DateTime64(9), Body String) ENGINE = MergeTree ORDER BY Timestamp"
+    )
+    prepared = PreparedEngine(engine, timedelta(days=30))
+    for _ in range(2):
+        prepared.query("SELECT 1")
+    assert [record.message for record in caplog.records if "twice" in record.message] == [
+        f"In ClickHouse, {LOGS} may hold rows twice after an insert whose answer was lost: Homeostat did not make "
+        "them, and they recognise no insert that is repeated. "
+        f"ALTER TABLE {LOGS} MODIFY SETTING non_replicated_deduplication_window = 10000 changes that."
+    ]
+    rows = pa.table({"Body": ["once"]})
+    for _ in range(2):
+        engine.insert(LOGS, rows, "a token")
+    assert _count(engine) == 2, "it is true"
+    engine.command(f"ALTER TABLE {LOGS} MODIFY SETTING non_replicated_deduplication_window = 10000")
+    assert forgetful(engine) == []
+    for _ in range(2):
+        engine.insert(LOGS, rows, "another token")
+    assert _count(engine) == 3
+    engine.close()
+
+
+def _count(engine: Engine) -> int:
+    return engine.query(f"SELECT toUInt32(count()) AS rows FROM {LOGS}").to_pylist()[0]["rows"]

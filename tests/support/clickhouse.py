@@ -103,6 +103,11 @@ def _on_server(url: str) -> Engine:
     return engine
 
 
+def another(database: str) -> Engine:
+    """An empty database beside that of the other tests; ``close`` drops it unless it is on a server."""
+    return ChdbEngine(database) if SERVER_URL is None else _on_server(SERVER_URL)
+
+
 _opened: list[Engine] = []
 
 

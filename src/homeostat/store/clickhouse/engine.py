@@ -4,6 +4,7 @@
 become part of the SQL text: they go as ``{name:Type}`` parameters, which the server binds.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -68,6 +69,7 @@ class HttpEngine:
         self._config = config
         self._password = config.password or password or ""
         self._client: Client | None = None
+        self._connecting = threading.Lock()
         _library()
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
@@ -101,32 +103,35 @@ class HttpEngine:
 
     def close(self) -> None:
         """See ``Engine``."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        with self._connecting:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def _connected(self) -> "Client":
         """The client, connected at the first question; the database is made where it is missing."""
-        if self._client is None:
-            parts = urlsplit(self._config.url)
-            options: dict[str, Any] = {
-                "host": parts.hostname,
-                "port": parts.port or (8443 if parts.scheme == "https" else 8123),
-                "interface": parts.scheme,
-                "username": self._config.user,
-                "password": self._password,
-                "connect_timeout": _CONNECT_S,
-                "send_receive_timeout": _ANSWER_S,
-                "autogenerate_session_id": False,  # a session would let only one thread ask at a time
-                "form_encode_query_params": True,  # a thousand trace ids don't fit into a URL
-            }
-            first = _library().get_client(**options)
-            first.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._config.database)}")
-            first.close()
-            made: Client = _library().get_client(database=self._config.database, **options)
-            self._client = made
-            return made
-        return self._client
+        with self._connecting:  # the flush thread and questions come at once: one connects, the others wait for it
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> "Client":
+        parts = urlsplit(self._config.url)
+        options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or (8443 if parts.scheme == "https" else 8123),
+            "interface": parts.scheme,
+            "username": self._config.user,
+            "password": self._password,
+            "connect_timeout": _CONNECT_S,
+            "send_receive_timeout": _ANSWER_S,
+            "autogenerate_session_id": False,  # a session would let only one thread ask at a time
+            "form_encode_query_params": True,  # a thousand trace ids don't fit into a URL
+        }
+        first = _library().get_client(**options)
+        first.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._config.database)}")
+        first.close()
+        return _library().get_client(database=self._config.database, **options)
 
     def _failed(self, error: Exception) -> StoreError:
         reason = str(error).splitlines()[0][:500] if str(error) else type(error).__name__

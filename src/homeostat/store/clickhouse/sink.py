@@ -1,9 +1,9 @@
 """Writes sealed parts of the lanes into ClickHouse: ``store.telemetry.shared.Sink``. Made by ``shared``.
 
 Parts come at least once. Each block carries a token of the writer, its lane, its place among the requests and its
-table, so that a part that is repeated because no answer came is not stored twice. Only after a crash between the
-insert and the checkpoint may parts be cut differently: spans and points that are there twice are seen once at
-reading, log records are then seen twice.
+table, so that a table with a deduplication window (those that Homeostat made, replicated ones) does not store a part
+twice that is repeated because no answer came. Other tables do. After a crash between the insert and the checkpoint
+parts may be cut differently. Spans and points that are there twice are seen once at reading, log records twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,16 +2,23 @@
 
 Names and types are the exporter's, so that collectors write beside Homeostat and their dashboards read what Homeostat
 writes. Tables that a collector has made are used as they are. What Homeostat makes has, beside, a window in which an
-insert that is repeated is recognised, and a TTL from ``storage.retention``.
+insert that is repeated is recognised, and a TTL from ``storage.retention``. Tables without such a window are named in
+the log, with the statement that gives them one.
 """
 
+import logging
+import re
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 import pyarrow as pa
 
+from homeostat.core.errors import StoreError
 from homeostat.store.clickhouse.engine import Engine, Parameters
+
+logger = logging.getLogger(__name__)
 
 TRACES: Final = "otel_traces"
 TRACE_TIMES: Final = "otel_traces_trace_id_ts"
@@ -201,6 +208,55 @@ def create_missing(engine: Engine, retention: timedelta) -> None:
         engine.command(statement)
 
 
+_WINDOW: Final = "non_replicated_deduplication_window"
+_OWN_WINDOW: Final = {"Replicated": "replicated_deduplication_window", "Shared": "replicated_deduplication_window"}
+"""Which setting counts the blocks that an engine recognises, by how its name begins; a plain one has ``_WINDOW``."""
+
+
+def forgetful(engine: Engine) -> list[str]:
+    """The tables written to that would store a repeated insert twice, sorted. Raises StoreError."""
+    tables = engine.query(
+        "SELECT name, engine, engine_full FROM system.tables "
+        "WHERE database = currentDatabase() AND name IN {names:Array(String)} ORDER BY name",
+        {"names": [TRACES, LOGS, *METRICS.values()]},
+    ).to_pylist()
+    settings = [_WINDOW, *_OWN_WINDOW.values()]
+    usual = {
+        row["name"]: int(row["value"])
+        for row in engine.query(
+            "SELECT name, value FROM system.merge_tree_settings WHERE name IN {names:Array(String)}",
+            {"names": settings},
+        ).to_pylist()
+    }
+    return [row["name"] for row in tables if not _window(row["engine"], row["engine_full"], usual)]
+
+
+def _window(engine: str, definition: str, usual: Mapping[str, int]) -> int:
+    """How many blocks a table recognises; 0 where nothing is known of its engine."""
+    if not engine.endswith("MergeTree"):
+        return 0
+    setting = next((own for begin, own in _OWN_WINDOW.items() if engine.startswith(begin)), _WINDOW)
+    given = re.search(rf"\b{setting} = (\d+)", definition)
+    return int(given[1]) if given else usual.get(setting, 0)
+
+
+def _tell_forgetful(engine: Engine) -> None:
+    try:
+        names = forgetful(engine)
+    except StoreError as error:
+        logger.warning("Whether ClickHouse recognises an insert that is repeated is not known: %s", error)
+        return
+    if names:
+        logger.warning(
+            "In ClickHouse, %s may hold rows twice after an insert whose answer was lost: Homeostat did not make "
+            "them, and they recognise no insert that is repeated. ALTER TABLE %s MODIFY SETTING %s = %d changes that.",
+            ", ".join(names),
+            names[0],
+            _WINDOW,
+            _DEDUPLICATED_BLOCKS,
+        )
+
+
 class PreparedEngine:
     """An engine whose tables are made before it is first used: Homeostat starts while ClickHouse is away."""
 
@@ -235,6 +291,7 @@ class PreparedEngine:
         with self._lock:
             if not self._is_ready:
                 create_missing(self._engine, self._retention)
+                _tell_forgetful(self._engine)
                 self._is_ready = True
 
 

@@ -1,6 +1,8 @@
 """The client of ClickHouse: real requests, bound values, and errors that say what to do."""
 
 import builtins
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,28 @@ async def test_spans_go_through_the_real_client_and_come_back(tmp_path: Path) ->
         with pytest.raises(StoreError, match="no_such_table"):
             engine.query("SELECT * FROM no_such_table")
         engine.close()
+
+
+def test_threads_that_ask_first_at_the_same_time_share_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    import clickhouse_connect
+
+    connected: list[object] = []
+    real, ready = clickhouse_connect.get_client, threading.Barrier(8)
+
+    def counted(**options: Any) -> Any:
+        connected.append(real(**options))
+        return connected[-1]
+
+    def ask(_: int) -> list[dict[str, Any]]:
+        ready.wait()
+        return engine.query("SELECT toUInt8(1) AS one").to_pylist()
+
+    monkeypatch.setattr(clickhouse_connect, "get_client", counted)
+    with serving() as url, ThreadPoolExecutor(8) as threads:
+        engine = HttpEngine(ClickHouseConfig(url=url, database="raced"))
+        assert list(threads.map(ask, range(8))) == [[{"one": 1}]] * 8
+        engine.close()
+    assert len(connected) == 2, "one makes the database, one stays"
 
 
 def test_a_server_that_is_away_is_named_with_what_to_do(tmp_path: Path) -> None:
