@@ -249,7 +249,8 @@ def _tell_forgetful(engine: Engine) -> None:
     if names:
         logger.warning(
             "In ClickHouse, %s may hold rows twice after an insert whose answer was lost: Homeostat did not make "
-            "them, and they recognise no insert that is repeated. ALTER TABLE %s MODIFY SETTING %s = %d changes that.",
+            "them, and they recognise no insert that is repeated. "
+            "ALTER TABLE %s MODIFY SETTING %s = %d changes that.",
             ", ".join(names),
             names[0],
             _WINDOW,
