@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import anyio
 
+from homeostat.background import Background
 from homeostat.bus import LocalBus
 from homeostat.core.config import Config
 from homeostat.core.errors import StoreError
@@ -18,6 +20,7 @@ from homeostat.core.resources import flag
 from homeostat.correlation import Correlation
 from homeostat.detect import Detection, HealthReader, Signals
 from homeostat.drivers import DriverParts, load_drivers
+from homeostat.drivers.kept_sensor import KeptSensor
 from homeostat.drivers.sources import telemetry_of
 from homeostat.flags import FlagService, load_flags
 from homeostat.heal import Healer
@@ -55,6 +58,7 @@ class Homeostat:
     correlation: Correlation
     ids: Ids
     scraper: Scraper
+    background: Background
 
     @property
     def otlp_http_url(self) -> str | None:
@@ -76,7 +80,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
 
     Raises PortTakenError, StoreError or ConfigError before anything is left running.
     """
-    ids, bus, releases = SystemIds(), LocalBus(), ReleaseWatch(clock)
+    ids, bus, releases, background = SystemIds(), LocalBus(), ReleaseWatch(clock), Background(clock)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(config.storage.path / STATE_FILE, clock).opened())
         observed = await stack.enter_async_context(
@@ -86,13 +90,13 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         flags = await stack.enter_async_context(_flags(config, state, clock, ids, bus).opened())
         drivers = load_drivers(DriverParts(config=config, clock=clock, flags=flags)).drivers
-        sensors = [sensor for driver in drivers for sensor in driver.sensors()]
+        sensors = [KeptSensor(sensor, driver.name, background) for driver in drivers for sensor in driver.sensors()]
         services = {process.name: process.service_name for process in config.watch.processes}
         detection = Detection(
             config.detect, observed.red, ids, flags=flags, traces=observed.store, process_services=services
         )
         correlation = await Correlation.opened(
-            config, state, observed, releases, services=services, clock=clock, ids=ids, bus=bus
+            config, state, observed, releases, services=services, clock=clock, ids=ids, bus=bus, background=background
         )
         healer = Healer(
             config=config,
@@ -117,14 +121,17 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         slos = _objectives(config, state, observed, correlation, clock, ids, bus)
         await slos.open()
-        servers = telemetry_of(config.watch, observed.submitters, clock)
-        scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock)
+        servers = telemetry_of(config.watch, observed.submitters, clock, background)
+        scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock, background)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(keep_in_balance, loop)
-        tasks.start_soon(_tell_of_flag_changes, bus, story)
-        tasks.start_soon(_forget_the_old, state, clock, config.storage.retention)
-        for part in (slos, correlation, scraper, servers):
+        tasks.start_soon(background.keep, "flag_changes", partial(_tell_of_flag_changes, bus, story))
+        tasks.start_soon(
+            background.keep, "retention", partial(_forget_the_old, state, clock, config.storage.retention)
+        )
+        tasks.start_soon(background.keep, "objectives", slos.run)
+        for part in (correlation, scraper, servers):  # of several tasks: they keep each of them running
             tasks.start_soon(part.run)
         yield Homeostat(
             config=config,
@@ -140,6 +147,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             correlation=correlation,
             ids=ids,
             scraper=scraper,
+            background=background,
         )
 
 

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import anyio
 import httpx2
 
+from homeostat.background import Background
 from homeostat.core.config import Config
 from homeostat.core.errors import StoreError
 from homeostat.core.events import Event, EventType
@@ -34,6 +36,7 @@ class Correlation:
     outbox: Outbox | None
     _client: httpx2.AsyncClient | None
     _bus: Bus
+    _background: Background
 
     @classmethod
     async def opened(
@@ -47,6 +50,7 @@ class Correlation:
         clock: Clock,
         ids: Ids,
         bus: Bus,
+        background: Background,
     ) -> "Correlation":
         """Make it and take up what lasted at the last stop. ``services``: of processes. Raises StoreError."""
         timeline = Timeline(state, bus, clock)
@@ -77,7 +81,7 @@ class Correlation:
                 clock,
                 _base_url(config),
             )
-        return cls(timeline, maintenance, correlator, outbox, client, bus)
+        return cls(timeline, maintenance, correlator, outbox, client, bus, background)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,10 +90,10 @@ class Correlation:
                 await stack.enter_async_context(self._client)
             stack.push_async_callback(self._remember)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self.correlator.run)
+                tasks.start_soon(self._background.keep, "correlation", self.correlator.run)
                 if self.outbox is not None:
-                    tasks.start_soon(self.outbox.run)
-                    tasks.start_soon(self._wake, self.outbox)
+                    tasks.start_soon(self._background.keep, "alerting", self.outbox.run)
+                    tasks.start_soon(self._background.keep, "alerting_wake", partial(self._wake, self.outbox))
 
     async def _wake(self, outbox: Outbox) -> None:
         """Something has begun or ended: it is told at once, not at the next repetition."""

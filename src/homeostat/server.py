@@ -108,7 +108,7 @@ async def _jaeger_query(homeostat: Homeostat, listener: socket.socket | None) ->
 
 @asynccontextmanager
 async def _api(homeostat: Homeostat, listener: socket.socket) -> AsyncGenerator[Context]:
-    api = create_api(_api_parts(homeostat))
+    api = create_api(api_parts(homeostat))
     async with serving(api, listener):
         yield api.state.context
 
@@ -123,7 +123,8 @@ async def _prometheus(context: Context, listener: socket.socket | None) -> Async
         yield
 
 
-def _api_parts(homeostat: Homeostat) -> ApiParts:
+def api_parts(homeostat: Homeostat) -> ApiParts:
+    """What the API is made of."""
     observed = homeostat.observed
     return ApiParts(
         clock=homeostat.clock,
@@ -136,6 +137,7 @@ def _api_parts(homeostat: Homeostat) -> ApiParts:
         storage=observed.storage_status,
         ingest=lambda: observed.counters,
         heartbeat=homeostat.heartbeat,
+        background=homeostat.background,
         span_totals=observed.red.totals,
         scrapes=lambda: homeostat.scraper.states,
         lane_bytes=observed.lane_bytes,

@@ -19,7 +19,7 @@ from homeostat.api.app import create_api
 from homeostat.app import Homeostat, running
 from homeostat.core.config import Config, ReceiverConfig
 from homeostat.runtime import SystemClock
-from homeostat.server import _api_parts
+from homeostat.server import api_parts
 from support.alertmanager import needs_alertmanager, real_alertmanager
 
 BOTH = pytest.mark.parametrize("prefix", ["/api/v3/observability", "/api/observability"])
@@ -39,7 +39,7 @@ def a_config(folder: Path, **more: object) -> Config:
 @asynccontextmanager
 async def homeostat(config: Config) -> AsyncGenerator[tuple[Homeostat, httpx2.AsyncClient]]:
     async with running(config, SystemClock()) as found:
-        api = create_api(_api_parts(found))
+        api = create_api(api_parts(found))
         transport = httpx2.ASGITransport(api)
         async with (
             api.router.lifespan_context(api),

@@ -1,7 +1,6 @@
 """Makes the ASGI app of the API, the live feed and the dashboard out of its parts."""
 
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -36,11 +35,9 @@ from homeostat.api.parts import ApiParts
 from homeostat.api.security import BrowserGate, HostRule
 from homeostat.api.tally import Tally
 from homeostat.api.world_proxy import world_client
+from homeostat.background import Background
 from homeostat.observe.patterns import PatternFinder
 
-log = logging.getLogger(__name__)
-
-RESTART_PAUSE_S = 1.0
 MILLISECONDS = 1000
 BODY_BYTES_MAX = 1024 * 1024
 
@@ -63,6 +60,7 @@ def create_api(parts: ApiParts) -> FastAPI:
         parts=parts,
         tally=Tally(parts.state, parts.bus),
         world=world,
+        background=parts.background or Background(parts.clock),
         patterns=PatternFinder(parts.log_masks),
         live_base=int(parts.clock.now().timestamp() * MILLISECONDS),
     )
@@ -103,22 +101,12 @@ def _include(app: FastAPI, parts: ApiParts) -> None:
     app.include_router(pages_router(parts.static_dir))  # last: it answers every other path
 
 
-async def _kept_running(task: Callable[[], Awaitable[None]]) -> None:
-    """Run an endless task; after a failure again, because uvicorn would go on answering without it."""
-    while True:
-        try:
-            await task()
-        except Exception:  # the boundary of a task: whatever it was, it is logged and begun anew
-            log.exception("A background task of the API failed and begins anew in %g s", RESTART_PAUSE_S)
-        await anyio.sleep(RESTART_PAUSE_S)
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     here: Context = app.state.context
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_kept_running, here.tally.follow)
-        tasks.start_soon(_kept_running, Feeds(here).run)
+        tasks.start_soon(here.background.keep, "api_counts", here.tally.follow)
+        tasks.start_soon(here.background.keep, "api_feeds", Feeds(here).run)
         yield
         tasks.cancel_scope.cancel()
     if here.world is not None:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from homeostat.api.event_parts import EventParts
 from homeostat.api.parts import ApiParts
 from homeostat.api.tally import Tally
+from homeostat.background import Background
 from homeostat.core.errors import StoreError
 from homeostat.core.models import StorageStatus
 from homeostat.core.ports import LogStore, MetricStore
@@ -33,6 +34,7 @@ class Context:
     parts: ApiParts
     tally: Tally
     world: httpx2.AsyncClient | None
+    background: Background
     patterns: PatternFinder = field(default_factory=PatternFinder)
     live_base: int = 0  # added to the bus's sequence numbers on the wire; see ``api.live``
     live_connections: int = 0
@@ -78,7 +80,8 @@ class Context:
     async def problems(self) -> list[str]:
         """What keeps Homeostat itself from its work; empty when it is well."""
         storage, loop = await self.storage(), self.loop_problem()
-        return [*([storage.detail] if storage.state in {"full", "failing"} else []), *([loop] if loop else [])]
+        own = [*([storage.detail] if storage.state in {"full", "failing"} else []), *([loop] if loop else [])]
+        return [*own, *self.background.problems()]
 
     def _health_now(self) -> tuple[list[ServiceHealth], OverallHealth]:
         services = self.parts.health.services()

@@ -12,6 +12,7 @@ from homeostat import __version__
 from homeostat.api.context import Context, Here
 from homeostat.api.exposition import CONTENT_TYPE, Exposition
 from homeostat.api.span_metrics import span_metrics
+from homeostat.background import Background
 from homeostat.core.models import IngestCounters, ServiceStatus, StorageStatus
 from homeostat.detect.health import ServiceHealth
 from homeostat.observe.receivers.prometheus_scrape import TargetState
@@ -42,6 +43,7 @@ async def exposition(here: Context) -> str:
     _loop(out, here)
     _self_healing(out, here, overall.score)
     _scrapes(out, here.parts.scrapes())
+    _tasks(out, here.background)
     await to_thread.run_sync(_disk, out, here)
     await to_thread.run_sync(_spans, out, here)  # its many lines would keep the event loop waiting
     return out.text()
@@ -61,6 +63,15 @@ def _scrapes(out: Exposition, states: Sequence[TargetState]) -> None:
     ):
         rows = [({"job": job, "url": url}, counts[job, url]) for job, url in scrapes]
         out.family(name, "counter", help_text, rows)
+
+
+def _tasks(out: Exposition, background: Background) -> None:
+    out.family(
+        "homeostat_task_failures_total",
+        "counter",
+        "Failures of background tasks, each of which began anew.",
+        [({"task": task}, count) for task, count in sorted(background.failures().items())],
+    )
 
 
 def _disk(out: Exposition, here: Context) -> None:

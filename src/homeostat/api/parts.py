@@ -8,6 +8,7 @@ from typing import Protocol
 from fastapi import APIRouter
 
 from homeostat.api.event_parts import EventParts
+from homeostat.background import Background
 from homeostat.core.log_patterns import LogMask
 from homeostat.core.models import ActionSpec, IngestCounters, PolicyMode, Run, StorageStatus
 from homeostat.core.ports import Bus, Clock, LogStore, MetricStore, RedHistory, StateStore, TelemetryStore
@@ -63,6 +64,7 @@ class ApiParts:
     storage: Callable[[], StorageStatus]
     ingest: Callable[[], IngestCounters]
     heartbeat: Heartbeat  # of the loop
+    background: Background | None = None  # what app keeps running; None: the API keeps its own tasks alone
     span_totals: Callable[[], SpanTotals] | None = None  # what /metrics shows of spans; None: nothing
     scrapes: Callable[[], Sequence[TargetState]] = tuple  # the targets whose metrics are fetched
     lane_bytes: Callable[[], Mapping[str, int]] = dict  # on disk: traces, metrics, logs

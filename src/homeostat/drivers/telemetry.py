@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -20,6 +21,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from homeostat.background import Background
 from homeostat.core.errors import HomeostatError
 from homeostat.core.ports import Clock
 
@@ -195,17 +197,19 @@ class Reader(Protocol):
 class Telemetry:
     """Looks at every server in its interval until cancelled. No server's trouble ends the others, or Homeostat."""
 
-    def __init__(self, readers: list[Reader], ways: Ways, clock: Clock) -> None:
+    def __init__(self, readers: list[Reader], ways: Ways, clock: Clock, background: Background | None = None) -> None:
         self._readers = readers
         self._ways = ways
         self._clock = clock
+        self._background = background or Background(clock)
         self._down: set[str] = set()
 
     async def run(self) -> None:
         """Never returns of itself."""
         async with anyio.create_task_group() as tasks:
             for reader in self._readers:
-                tasks.start_soon(self._keep_reading, reader)
+                work = partial(self._keep_reading, reader)
+                tasks.start_soon(partial(self._background.keep, "server", work, of=reader.name))
 
     async def _keep_reading(self, reader: Reader) -> None:
         try:
@@ -217,20 +221,23 @@ class Telemetry:
             await _close(reader)
 
     async def look(self, reader: Reader) -> None:
-        """Look at one server once: its figures and ``up``, which is 0 when it can't be looked at."""
+        """Look at one server once: its figures and ``up``, which is 0 when it can't be looked at.
+
+        Raises what a reader has not declared, when that has been submitted.
+        """
         metrics, spans = Metrics(reader.resource, self._clock.now()), Spans(reader.resource)
         try:
             await _read(reader, metrics, spans)
-            self._down.discard(reader.name)
-            metrics.gauge("up", 1)
         except UnreachableError as error:
             self._tell_once(reader.name, str(error))
             metrics.gauge("up", 0)
-        except Exception as error:  # a server's surprise must not end the others
-            if reader.name not in self._down:
-                log.exception("%s can't be read", reader.name)
-            self._tell_once(reader.name, f"{type(error).__name__}: {error}")
+        except Exception:
             metrics.gauge("up", 0)
+            await self._submit(metrics, spans, reader.name)
+            raise
+        else:
+            self._down.discard(reader.name)
+            metrics.gauge("up", 1)
         await self._submit(metrics, spans, reader.name)
 
     async def _submit(self, metrics: Metrics, spans: Spans, name: str) -> None:

@@ -108,7 +108,7 @@ class StateThatFailsOnce:
 async def test_a_store_that_fails_at_the_start_is_asked_again(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("homeostat.api.app.RESTART_PAUSE_S", 0.05)
+    monkeypatch.setattr("homeostat.background.PAUSE_S", 0.05)
     await setup.state.save_issue(an_issue("issue-1"))
     setup.state = StateThatFailsOnce(setup)  # pyright: ignore[reportAttributeAccessIssue]
     with caplog.at_level(logging.ERROR):

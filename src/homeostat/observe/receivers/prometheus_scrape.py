@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
+from homeostat.background import Background
 from homeostat.core.config import ScrapeTarget
 from homeostat.core.errors import BadRequestError, HomeostatError
 from homeostat.core.ports import Clock
@@ -52,18 +54,27 @@ class TargetState:
 class Scraper:
     """Scrapes every target in its interval until cancelled."""
 
-    def __init__(self, targets: Sequence[ScrapeTarget], submit: Submit, refuse: Refuse, clock: Clock) -> None:
+    def __init__(
+        self,
+        targets: Sequence[ScrapeTarget],
+        submit: Submit,
+        refuse: Refuse,
+        clock: Clock,
+        background: Background | None = None,
+    ) -> None:
         self.states = [TargetState(target) for target in targets]
         self._submit = submit
         self._refuse = refuse
         self._clock = clock
+        self._background = background or Background(clock)
         self._parsers = anyio.CapacityLimiter(_PARSERS_MAX)
 
     async def run(self) -> None:
         """Never returns of itself."""
         async with client_of_targets() as client, anyio.create_task_group() as tasks:
             for state in self.states:
-                tasks.start_soon(self._keep_scraping, client, state)
+                work = partial(self._keep_scraping, client, state)
+                tasks.start_soon(partial(self._background.keep, "scrape", work, of=state.target.url))
 
     async def _keep_scraping(self, client: httpx2.AsyncClient, state: TargetState) -> None:
         while True:
@@ -73,9 +84,6 @@ class Scraper:
             except HomeostatError as error:  # the store says no: the next scrape may be taken
                 self._refuse("scrape")
                 logger.warning("What %s showed was not taken: %s", state.target.url, error)
-            except Exception:  # one target's surprise must not end the others
-                self._refuse("scrape")
-                logger.exception("Scraping %s failed; it is tried again", state.target.url)
             left_s = state.target.interval.total_seconds() - (self._clock.monotonic() - began)
             await anyio.sleep(max(0.0, left_s))
 
