@@ -19,6 +19,7 @@ from homeostat.notify import Alertmanager, MaintenanceBook, Outbox
 from homeostat.observe.correlate import Correlator, ReleaseWatch, Timeline
 from homeostat.observe.correlate.derived import incident_event
 from homeostat.observe.pipeline import Pipeline
+from homeostat.runtime import system_random
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Correlation:
                 lambda: firing(timeline, state),
                 observed.red.services,
                 clock,
+                system_random(),
                 _base_url(config),
             )
         return cls(timeline, maintenance, correlator, outbox, client, bus, background)

@@ -11,7 +11,7 @@ from homeostat.core.config import AlertingConfig
 from homeostat.core.errors import NotifyError
 from homeostat.core.events import Event, EventSeverity, EventType
 from homeostat.notify import Alertmanager, MaintenanceBook, Outbox, WebhookMessage, events_of
-from homeostat.runtime import SystemClock, SystemIds
+from homeostat.runtime import SystemClock, SystemIds, system_random
 from support.alertmanager import RealAlertmanager, needs_alertmanager, real_alertmanager
 from support.memory_state import MemoryState
 
@@ -47,6 +47,7 @@ class Sender:
             self._firing,
             lambda: ("payment", "checkout", "checkout-2"),
             SystemClock(),
+            system_random(1),
             "http://127.0.0.1:4000",
         )
 

@@ -15,7 +15,7 @@ from homeostat.core.config import AlertingConfig
 from homeostat.core.errors import HomeostatError, NotifyError
 from homeostat.core.events import Event
 from homeostat.core.models import Model
-from homeostat.core.ports import Clock
+from homeostat.core.ports import Clock, Random
 from homeostat.notify.alertmanager import Alertmanager, PostedAlert
 from homeostat.notify.maintenance import MaintenanceBook
 from homeostat.notify.naming import alert_labels
@@ -24,8 +24,14 @@ from homeostat.notify.silences import windows_of
 log = logging.getLogger(__name__)
 
 ALERTS_MAX: Final = 2_000
-RETRY_S: Final = (1.0, 2.0, 5.0)
-"""Pauses after the first failures in a row; then ``alerting.interval`` again."""
+LEAST_PAUSE_S: Final = 1.0
+"""Between two rounds, however much happens meanwhile: the next one tells all of it."""
+
+FAILURES_MAX: Final = 30
+"""Failures in a row that are counted: the pause after one doubles from the least to ``alerting.interval``."""
+
+JITTER: Final = 0.25
+"""A pause after a failure is longer by up to this share, so that not everybody comes back at the same moment."""
 
 REPEATS_MISSED_MAX: Final = 4
 """So many repetitions may be lost before the Alertmanager takes an alert for over (as Prometheus has it)."""
@@ -53,6 +59,7 @@ class Outbox:
         firing: Callable[[], Awaitable[Sequence[Event]]],
         services: Callable[[], Collection[str]],
         clock: Clock,
+        random: Random,
         base_url: str | None = None,
     ) -> None:
         self._url = config.alertmanager_url or ""
@@ -62,6 +69,7 @@ class Outbox:
         self._firing = firing
         self._services = services
         self._clock = clock
+        self._random = random
         self._base_url = base_url
         self._sent: dict[str, PostedAlert] = {}  # what the Alertmanager takes for firing, by label set
         self._ended: dict[str, PostedAlert] = {}
@@ -72,7 +80,7 @@ class Outbox:
         self._problem: str | None = None
 
     def notice(self) -> None:
-        """Something has begun or ended: do not wait for the next round."""
+        """Something has begun or ended: the next round comes as soon as one may."""
         self._wake.set()
 
     def status(self) -> OutboxStatus:
@@ -90,23 +98,30 @@ class Outbox:
         """Until cancelled."""
         while True:
             self._wake = anyio.Event()
-            pause_s = await self._round()
-            with anyio.move_on_after(pause_s):
-                await self._wake.wait()
+            await self._round()
+            await anyio.sleep(self._pause_s())
+            if not self._failures:
+                with anyio.move_on_after(self._interval.total_seconds() - LEAST_PAUSE_S):
+                    await self._wake.wait()
 
-    async def _round(self) -> float:
+    def _pause_s(self) -> float:
+        """How long nothing is sent whatever happens: after a failure longer each time."""
+        if not self._failures:
+            return LEAST_PAUSE_S
+        most_s = max(LEAST_PAUSE_S, self._interval.total_seconds())
+        pause_s = min(most_s, LEAST_PAUSE_S * 2 ** (self._failures - 1))
+        return pause_s * (1 + JITTER * self._random.random())
+
+    async def _round(self) -> None:
         try:
             await self.look()
         except HomeostatError as error:
             if self._problem != str(error):
                 log.warning("Alerts are not sent on: %s", error)
             self._problem = str(error)
-            self._failures += 1
-            if self._failures <= len(RETRY_S):
-                return RETRY_S[self._failures - 1]
+            self._failures = min(self._failures + 1, FAILURES_MAX)
         else:
             self._problem, self._failures = None, 0
-        return self._interval.total_seconds()
 
     async def look(self) -> None:
         """One round. Raises NotifyError or StoreError; the next round makes good for it."""

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 
+import anyio
 import httpx2
 import pytest
 
@@ -12,6 +14,9 @@ from homeostat.core.errors import BadRequestError, ConflictError, NotFoundError,
 from homeostat.core.events import Event, EventType, MaintenanceWindow
 from homeostat.notify import Alertmanager, MaintenanceBook, Outbox
 from homeostat.notify.maintenance import KEPT_AFTER, KIND
+from homeostat.notify.outbox import JITTER, LEAST_PAUSE_S
+from homeostat.runtime import system_random
+from homeostat.sim.world import Simulation, run
 from support.memory_state import MemoryState
 from support.world_clock import HandClock
 
@@ -151,6 +156,7 @@ class Desk:
             self._now,
             lambda: ("payment",),
             self.clock,
+            system_random(1),
         )
 
     async def _now(self) -> list[Event]:
@@ -228,3 +234,42 @@ async def test_an_alert_whose_service_goes_into_maintenance_is_told_as_over() ->
     assert desk.outbox.status().muted == 1
     assert ends[0] > desk.clock.now()
     assert ends[1] <= desk.clock.now()
+
+
+def rounds_of(status: int, for_s: float) -> list[float]:
+    """When silences were asked for, in virtual seconds, by an outbox that is woken a hundred times a second."""
+    asked: list[float] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            asked.append(anyio.current_time())
+        return httpx2.Response(status, json=[])
+
+    async def main(_simulation: Simulation) -> None:
+        desk = Desk(answer)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.outbox.run)
+            for _ in range(round(for_s * 100)):
+                await anyio.sleep(0.01)
+                desk.outbox.notice()
+            tasks.cancel_scope.cancel()
+
+    run(main)
+    return asked
+
+
+def pauses(times: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise(times)]
+
+
+def test_however_much_happens_there_is_a_pause_between_two_rounds() -> None:
+    waited = pauses(rounds_of(200, 20))
+    assert len(waited) >= 18
+    assert [pause for pause in waited if not LEAST_PAUSE_S - 1e-6 <= pause < LEAST_PAUSE_S + 0.03] == []
+
+
+def test_after_each_failure_the_pause_is_longer_up_to_the_interval_and_no_news_shortens_it() -> None:
+    waited = pauses(rounds_of(503, 120))
+    for pause, least in zip(waited, (1, 2, 4, 8, 15, 15, 15), strict=False):
+        assert least - 1e-6 <= pause <= least * (1 + JITTER) + 0.03
+    assert len({round(pause, 6) for pause in waited[4:]}) == len(waited[4:]) > 2
