@@ -126,6 +126,11 @@ def _ingest(out: Exposition, ingest: IngestCounters, storage: StorageStatus) -> 
         ingest.spans_sampled_out,
     )
     out.counter(
+        "homeostat_traces_kept_undecided_total",
+        "Traces that were kept because the policies of sampling failed.",
+        ingest.traces_kept_undecided,
+    )
+    out.counter(
         "homeostat_metric_points_received_total", "Metric points acknowledged.", ingest.metric_points_received
     )
     out.counter("homeostat_log_records_received_total", "Log records acknowledged.", ingest.log_records_received)

@@ -445,6 +445,7 @@ class IngestCounters(Model):
     spans_received: int = 0  # acknowledged, of these requests
     spans_stored: int = 0  # in segments
     spans_sampled_out: int = 0  # decided not to be kept; they are in RED, topology and SLOs all the same
+    traces_kept_undecided: int = 0  # because the policies of sampling failed
     metric_points_received: int = 0
     log_records_received: int = 0
     spans_per_s: float | None = None  # acknowledged, over the last ten seconds; None before the first have passed

@@ -19,6 +19,9 @@ ENDPOINT_KEYS: Final = ("url.path", "http.target", "http.route")
 QUIET: Final = "quiet"
 """The reason of what is kept because there is so little."""
 
+DECISION_FAILED: Final = "decision_failed"
+"""The reason of what is kept because the policies could not decide."""
+
 POLICIES_MAX: Final = 200
 
 SPAN_POLICIES_MAX: Final = 64

@@ -48,7 +48,7 @@ class Counters:
         with self._lock:
             self._refused[reason] += count
 
-    def snapshot(self, *, stored: int, sampled_out: int, services: int) -> IngestCounters:
+    def snapshot(self, *, stored: int, sampled_out: int, services: int, kept_undecided: int = 0) -> IngestCounters:
         """All numbers now."""
         with self._lock:
             now = self._clock.monotonic()
@@ -62,6 +62,7 @@ class Counters:
                 log_records_received=self._rows["logs"],
                 spans_stored=stored,
                 spans_sampled_out=sampled_out,
+                traces_kept_undecided=kept_undecided,
                 spans_per_s=spans / _RATE_S if now - self._started >= _RATE_S else None,
                 refused=dict(self._refused),
                 services=services,

@@ -84,6 +84,8 @@ class Intake:
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
         self._stopping = False
+        self._let_go: pa.Table | None = None  # by the keeper, and not stored yet
+        self._release_fails = False
         self._changed = threading.Condition()
         lane.on_seal = keeper.on_seal
 
@@ -171,23 +173,30 @@ class Intake:
             self._release(self._lane.last_seq, final=False)
             self._seal_if_due()
         self._release(self._lane.last_seq, final=True)
-        self._lane.seal()
+        if self._let_go is None:  # else the log has it, and the next start reads it again
+            self._lane.seal()
         self._on_sealed()
 
     def _seal_if_due(self) -> None:
         """After everything was counted: what is remembered at a checkpoint must cover all that it covers."""
-        if self._lane.is_due:
+        if self._lane.is_due and self._let_go is None:
             self._lane.seal()
         self._on_sealed()
 
     def _release(self, last_seq: int, *, final: bool) -> None:
         """What the keeper held back and lets go of now. Its requests stay in the log until a checkpoint says so."""
         try:
-            rows = self._keeper.release(final=final)
-            if rows is not None:
-                self._lane.add(rows, last_seq)
-        except Exception:
-            logger.exception("What was held back could not be let go of; it is tried again")
+            if self._let_go is None:
+                self._let_go = self._keeper.release(final=final)
+            if self._let_go is not None:
+                self._lane.add(self._let_go, last_seq)
+                self._let_go = None
+        except Exception:  # nothing is lost: the keeper holds it, or this does
+            if not self._release_fails:  # once, not at every attempt
+                logger.exception("What was held back could not be let go of; it is tried again")
+            self._release_fails = True
+            return
+        self._release_fails = False
 
     def _take(self) -> list[_Pending] | None:
         """The next group; empty after a while without any, None at the end."""

@@ -97,6 +97,7 @@ class Pipeline:
         return self._counters.snapshot(
             stored=self.store.spans_stored,
             sampled_out=self._keeper.spans_dropped,
+            kept_undecided=self._keeper.traces_kept_undecided,
             services=len(self.red.services()),
         )
 

@@ -64,6 +64,11 @@ class TraceKeeper:
             return 0
         return self._sampler.counters.spans_dropped + self._sampler.counters.late_spans_dropped
 
+    @property
+    def traces_kept_undecided(self) -> int:
+        """Traces that were kept because the policies failed, since the start."""
+        return self._sampler.counters.traces_kept_undecided if self._sampler is not None else 0
+
     def undecided(self) -> list[pa.Table]:
         """Spans that are held, newest first. May be called by any thread."""
         sampler = self._sampler

@@ -117,6 +117,7 @@ async def test_what_came_in_was_sampled_out_and_refused_is_told(setup: Setup) ->
     setup.ingest = IngestCounters(
         spans_received=100,
         spans_sampled_out=60,
+        traces_kept_undecided=4,
         metric_points_received=7,
         log_records_received=3,
         refused={"invalid_span": 2, "invalid_point": 5, "malformed": 1},
@@ -124,6 +125,7 @@ async def test_what_came_in_was_sampled_out_and_refused_is_told(setup: Setup) ->
     async with setup.client(span_totals=_some_spans) as client:
         found = samples_of((await client.get("/metrics")).text)
     assert found["homeostat_spans_sampled_out_total"][()] == 60
+    assert found["homeostat_traces_kept_undecided_total"][()] == 4
     assert found["homeostat_metric_points_received_total"][()] == 7
     assert found["homeostat_log_records_received_total"][()] == 3
     assert found["homeostat_spans_refused_total"] == {(("reason", "invalid_span"),): 2, (("reason", "malformed"),): 1}

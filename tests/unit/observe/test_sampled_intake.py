@@ -193,6 +193,30 @@ async def _compare(path: TracePath, truth: Red, sent: list[S], steps: Sequence[o
     assert [(e.caller, e.callee, e.requests, e.errors) for e in path.rollups.edges(start_s, end_s)] == edges
 
 
+async def test_what_is_decided_and_can_not_be_stored_at_once_is_stored_later_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = HandClock()
+    path = TracePath(tmp_path, clock, SamplingConfig())
+    path.send([S(1, 1, at=-2, error=True)])
+    path.intake.stop()
+    with monkeypatch.context() as broken:
+        broken.setattr(path.store, "add", _fail)
+        for _ in range(3):
+            path.intake.run()
+    assert [record.message for record in caplog.records] == [
+        "What was held back could not be let go of; it is tried again"
+    ]
+    assert path.store.sealed_count == 0, "a checkpoint would say that it is stored"
+    path.intake.run()
+    path.intake.run()
+    assert await path.stored(1) == {1: Counter([1])}
+
+
+def _fail(*_: object) -> None:
+    raise MemoryError("none left")
+
+
 # -- the whole path --------------------------------------------------------------------------------------------
 
 

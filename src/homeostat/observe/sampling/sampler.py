@@ -5,6 +5,7 @@ first span, or sooner when memory is short: then the oldest first. What is decid
 same way, also after a restart from ``snapshot``. One thread calls everything but ``pending_tables``.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,9 +25,14 @@ from homeostat.observe.sampling.keys import ABSENT, Keys, normal
 from homeostat.observe.sampling.pending import PendingTraces, Rows, Spans
 from homeostat.observe.sampling.policies import Mask, Round
 from homeostat.observe.sampling.rate import ArrivalRate
-from homeostat.observe.sampling.verdict import Verdict, Verdicts
+from homeostat.observe.sampling.verdict import Verdict, Verdicts, kept_undecided
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import SPAN_SCHEMA, id_words, trace_key
+
+logger = logging.getLogger(__name__)
+
+FAILURES_MAX: Final = 3
+"""So often in a row policies may raise before everything that is due is kept: what is undecided is held in memory."""
 
 ROUND_S: Final = 0.25
 """Decisions are made together, so often a second."""
@@ -66,6 +72,7 @@ class SamplerCounters:
     late_spans_kept: int = 0
     late_spans_dropped: int = 0
     traces_decided_early: int = 0  # because memory was short
+    traces_kept_undecided: int = 0  # because the policies failed
     by_policy: dict[str, int] = field(default_factory=dict)
 
 
@@ -94,6 +101,7 @@ class Sampler:
         self._clock_s = 0.0  # never goes back, whatever the wall clock does
         self._last_now_s: float | None = None
         self._last_round_s = -1.0
+        self._failures = 0  # of the policies, in a row
 
     @property
     def sees_serialized(self) -> bool:
@@ -212,7 +220,11 @@ class Sampler:
     # -- decisions --------------------------------------------------------------------------------------------
 
     def due(self, now_s: float, *, force: bool = False) -> Kept | None:
-        """Decide what is to be decided now; None when that is nothing. ``force``: everything."""
+        """Decide what is to be decided now; None when that is nothing. ``force``: everything.
+
+        Raises what a policy raises, and holds everything on: call it again. ``FAILURES_MAX`` times in a row, and all is
+        kept.
+        """
         self._advance(now_s)
         short = self.pending_bytes > self._bytes_max or len(self._pending) > self._config.num_traces
         if not (force or short or self._clock_s - self._last_round_s >= self._round_s):
@@ -240,12 +252,12 @@ class Sampler:
 
     def _decide(self, rows: Rows, *, forced: bool) -> Kept:
         traces = self._round(rows)
-        head = np.nan_to_num(self._pending.columns.head[rows], nan=1.0)
-        verdict = self._verdicts.decide(traces, quiet=self._pending.columns.quiet[rows], head=head)
+        verdict = self._judged(rows, traces)
         probability = verdict.probability.astype(np.float32)
-        kept_spans = self._release(rows, verdict, probability)
+        kept_spans = self._gathered(rows, verdict, probability)
         self._decisions.put(traces.keys, verdict.keep, probability, verdict.reason.astype(np.uint16))
-        self._pending.remove(rows)
+        self._leaving = kept_spans if kept_spans.num_rows else None
+        self._forget(rows)  # last: whatever failed above, nothing is lost and all of it can be tried again
         kept = int(verdict.keep.sum())
         by_reason = np.bincount(verdict.reason, minlength=len(self._reasons))
         spans_kept = int(traces.spans[verdict.keep].sum())
@@ -259,6 +271,24 @@ class Sampler:
         )
         self._count(made)
         return made
+
+    def _judged(self, rows: Rows, traces: Round) -> Verdict:
+        """What the policies say; to keep everything when they fail again and again."""
+        head = np.nan_to_num(self._pending.columns.head[rows], nan=1.0)
+        try:
+            verdict = self._verdicts.decide(traces, quiet=self._pending.columns.quiet[rows], head=head)
+        except Exception:  # of whatever kind: a policy that fails must neither lose a trace nor hold all of them
+            self._failures += 1
+            if self._failures < FAILURES_MAX:
+                raise
+            if self._failures == FAILURES_MAX:
+                logger.exception("Policies of sampling fail: every trace is kept until they work again")
+            self.counters.traces_kept_undecided += len(rows)
+            return kept_undecided(head)
+        if self._failures >= FAILURES_MAX:
+            logger.warning("The policies of sampling work again")
+        self._failures = 0
+        return verdict
 
     def _round(self, rows: Rows) -> Round:
         held = self._pending.columns
@@ -279,8 +309,8 @@ class Sampler:
         asked[rows[among]] = True
         return self._expressions.matching(expression, self._batches, asked)[rows]
 
-    def _release(self, rows: Rows, verdict: Verdict, probability: npt.NDArray[np.float32]) -> pa.Table:
-        """Take the spans of decided traces out of the batches; those of the kept ones as a table."""
+    def _gathered(self, rows: Rows, verdict: Verdict, probability: npt.NDArray[np.float32]) -> pa.Table:
+        """The spans of the traces that are kept, with what is known of their sampling."""
         room = self._pending.room + 1  # the last place is what DECIDED (-1) points to
         kept = np.zeros(room, dtype=np.bool_)
         kept[rows[verdict.keep]] = True
@@ -294,12 +324,14 @@ class Sampler:
             elif of_span.any():
                 row = batch.rows[of_span]
                 taken.append(self._marked(batch.spans.filter(pa.array(of_span)), of_row[row], why[row]))
-        decided = np.zeros(room, dtype=np.bool_)
+        return whole_table(taken)
+
+    def _forget(self, rows: Rows) -> None:
+        """Decided traces are held no longer."""
+        decided = np.zeros(self._pending.room + 1, dtype=np.bool_)
         decided[rows], decided[-1] = True, True
-        leaving = whole_table(taken)
-        self._leaving = leaving if taken else None
         self._batches.release(decided)
-        return leaving
+        self._pending.remove(rows)
 
     def _count(self, made: Kept) -> None:
         totals = self.counters

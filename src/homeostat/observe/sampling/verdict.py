@@ -9,12 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from homeostat.core.sampling import QUIET, Policy, SamplingConfig
+from homeostat.core.sampling import DECISION_FAILED, QUIET, Policy, SamplingConfig
 from homeostat.observe.sampling.facts import Facts
 from homeostat.observe.sampling.policies import FIRST, Chances, Judge, Mask, Round, Vote, build, is_inverted
 
+PROBABILITY_MIN = 1e-9
+"""Of what is kept: its weight stays finite."""
+
 NO_REASON = 0
 QUIET_REASON = 1
+FAILED_REASON = 2
+_OWN_REASONS = ("", QUIET, DECISION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,15 @@ class Verdict:
     keep: Mask
     probability: Chances  # 0 where not kept
     reason: npt.NDArray[np.int64]  # a place in ``Verdicts.reasons``
+
+
+def kept_undecided(head: Chances) -> Verdict:
+    """All of a round, because nobody could decide. ``head``: with which probability each was sampled before."""
+    return Verdict(
+        keep=np.ones(len(head), dtype=np.bool_),
+        probability=np.clip(head, PROBABILITY_MIN, 1.0),
+        reason=np.full(len(head), FAILED_REASON, dtype=np.int64),
+    )
 
 
 @dataclass(slots=True)
@@ -63,7 +77,7 @@ class Verdicts:
         self._policies: Sequence[Policy] = config.effective_policies
         self._judges: list[Judge] = [build(policy, facts, policy.name) for policy in self._policies]
         self._first_match = config.sample_on_first_match
-        self.reasons = ("", QUIET, *(policy.name for policy in self._policies))
+        self.reasons = (*_OWN_REASONS, *(policy.name for policy in self._policies))
         self.needs_bytes = any(part.bytes_limiting for policy in self._policies for part in policy.walk())
         self.needs_whole = any(part.type == "cel" for policy in self._policies for part in policy.walk())
         places = range(len(self._judges))
@@ -81,7 +95,7 @@ class Verdicts:
         keep, chance = keep | spare, np.where(spare, 1.0, chance)
         reason = np.where(spare & ~(tally.dropped | tally.vetoed), QUIET_REASON, tally.reason)
         keep &= ~(tally.dropped | tally.vetoed)
-        probability = np.where(keep, np.clip(chance * tally.spared * head, 1e-9, 1.0), 0.0)
+        probability = np.where(keep, np.clip(chance * tally.spared * head, PROBABILITY_MIN, 1.0), 0.0)
         shown = keep | tally.dropped | tally.vetoed
         return Verdict(keep, probability, np.where(shown, reason, NO_REASON))
 
@@ -95,7 +109,7 @@ class Verdicts:
         return everyone
 
     def _count(self, place: int, vote: Vote, among: Mask, tally: _Tally) -> None:
-        policy, reason = self._policies[place], place + 2
+        policy, reason = self._policies[place], place + len(_OWN_REASONS)
         sampled = vote.sampled & among
         if policy.type == "drop":
             tally.dropped |= sampled
