@@ -41,6 +41,7 @@ class Made:
     began_s: npt.NDArray[np.float64]  # of each trace, since the beginning
     duration_ms: npt.NDArray[np.float64]
     failed: npt.NDArray[np.bool_]
+    late: npt.NDArray[np.bool_]
     arrival_s: npt.NDArray[np.float64]
     ids: npt.NDArray[np.uint64]  # (traces, 2): high and low half of each trace's id
     tenant: Numbers
@@ -105,6 +106,7 @@ def make(traces: int, seed: int) -> Made:
         began_s=began_s,
         duration_ms=duration_ms,
         failed=failed,
+        late=late,
         arrival_s=arrival_s,
         ids=chance.integers(1, 2**63, size=(traces, 2), dtype=np.uint64),
         tenant=chance.integers(_TENANTS, size=total),
