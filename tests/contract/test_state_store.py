@@ -347,6 +347,8 @@ class TestFlags:
         assert [change.id for change in await store.flag_changes()] == ["change-002", "change-001"]
         assert [change.id for change in await store.flag_changes(limit=1)] == ["change-002"]
         assert [change.id for change in await store.flag_changes(since=at(2))] == ["change-002"]
+        assert await store.flag_change("change-002") == (await store.flag_changes(limit=1))[0]
+        assert await store.flag_change("nobody") is None
 
     async def test_what_healing_sets_is_not_what_is_meant(self, store: StateStore) -> None:
         await store.record_flag_change(a_change(1, was=True, value=False, by="homeostat"))
@@ -404,6 +406,8 @@ class TestEvents:
         assert await store.events(since=at(0)) == [an_event(1)]
         await store.save_event(an_event(1, ended=5))
         assert await store.events(since=at(0)) == [an_event(1, ended=5)]
+        assert await store.event(an_event(1).id) == an_event(1, ended=5)
+        assert await store.event("nobody") is None
 
     async def test_events_come_newest_first_by_type_and_limit(self, store: StateStore) -> None:
         for number in (2, 1, 3):

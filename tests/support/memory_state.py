@@ -170,6 +170,9 @@ class MemoryState:
         else:
             self.armed.setdefault(change.flag, change.previous_value)
 
+    async def flag_change(self, change_id: str) -> FlagChange | None:
+        return next((change for change in self.changes if change.id == change_id), None)
+
     async def flag_changes(self, *, limit: int = 100, since: datetime | None = None) -> list[FlagChange]:
         found = [change for change in reversed(self.changes) if since is None or change.time >= since]
         return found[:limit]
@@ -191,6 +194,9 @@ class MemoryState:
 
     async def save_event(self, event: Event) -> None:
         self.events_by_id[event.id] = event
+
+    async def event(self, event_id: str) -> Event | None:
+        return self.events_by_id.get(event_id)
 
     async def events(
         self, *, since: datetime, until: datetime | None = None, type: EventType | None = None, limit: int = 1_000

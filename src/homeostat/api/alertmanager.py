@@ -3,22 +3,31 @@
 from fastapi import APIRouter
 
 from homeostat.api.context import Here
-from homeostat.api.errors import NOT_FOUND
+from homeostat.api.errors import NOT_FOUND, TOO_MANY
 from homeostat.api.event_models import WebhookAnswer
-from homeostat.core.errors import NotFoundError
+from homeostat.core.errors import NotFoundError, TooManyError
 from homeostat.notify import WebhookMessage, events_of
 from homeostat.notify.outbox import OutboxStatus
 
 router = APIRouter(prefix="/api/alertmanager", tags=["alerts"])
 
 
-@router.post("/webhook")
+@router.post("/webhook", responses=TOO_MANY)
 async def webhook(message: WebhookMessage, here: Here) -> WebhookAnswer:
-    """Alerts of a message of version "4" become events, and end with ``resolved``. Safe to send again."""
+    """Alerts of a message of version "4" become events, and end with ``resolved``. Safe to send again.
+
+    429 where too many last already: then those for which there was room, and all ends, are recorded.
+    """
     parts = here.events()
     events = events_of(message, here.parts.clock.now())
+    refused: list[TooManyError] = []
     for event in events:
-        await parts.timeline.record(event)
+        try:
+            await parts.timeline.told(event)
+        except TooManyError as error:
+            refused.append(error)
+    if refused:
+        raise TooManyError(f"{len(refused)} of {len(events)} alerts have no room: {refused[0]}")
     return WebhookAnswer(recorded=len(events), ignored=len(message.alerts) - len(events))
 
 

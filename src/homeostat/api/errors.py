@@ -18,6 +18,7 @@ from homeostat.core.errors import (
     NotFoundError,
     StoreError,
     TelemetryRejectedError,
+    TooManyError,
 )
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ STATUSES: tuple[tuple[type[HomeostatError], int], ...] = (
     (TelemetryRejectedError, 400),
     (ConflictError, 409),
     (ActionError, 409),
+    (TooManyError, 429),
     (StoreError, 503),
 )
 """The first class that fits decides; any other HomeostatError is a 500."""
@@ -48,6 +50,7 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
     409: {"model": ErrorAnswer, "description": "Not in the present state"},
 }
+TOO_MANY: dict[int | str, dict[str, Any]] = {429: {"model": ErrorAnswer, "description": "Too many at once"}}
 
 
 def status_of(error: HomeostatError) -> int:
@@ -66,7 +69,7 @@ async def _ours(request: Request, error: Exception) -> Response:
     status = status_of(cast("HomeostatError", error))
     if status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
     return JSONResponse({"detail": str(error)}, status, headers)
 
 

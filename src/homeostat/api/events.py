@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 
 from homeostat.api.context import Context, Here
-from homeostat.api.errors import CONFLICT, NOT_FOUND
+from homeostat.api.errors import CONFLICT, NOT_FOUND, TOO_MANY
 from homeostat.api.event_models import (
     Affected,
     EventAnswer,
@@ -38,7 +38,6 @@ BEFORE: Final = timedelta(minutes=15)
 TOPOLOGY_S: Final = 3600
 CHANGES_BEFORE: Final = timedelta(hours=6)
 FUTURE_MAX: Final = timedelta(minutes=5)
-LOOKED_UP_BACK: Final = timedelta(days=31)
 
 
 class EventFilter(TimeRange):
@@ -75,7 +74,7 @@ async def events(here: Here, asked: Annotated[EventFilter, Query()]) -> EventLis
     return EventList(events=[_answer(here, one) for one in found[: asked.limit]], more=len(found) > asked.limit)
 
 
-@router.post("/events", status_code=201)
+@router.post("/events", status_code=201, responses=TOO_MANY)
 async def tell(body: EventBody, here: Here) -> EventAnswer:
     """Put an event on the timeline; one with the fingerprint of an event that lasts updates (or ends) that."""
     parts, now = here.events(), here.parts.clock.now()
@@ -103,16 +102,15 @@ async def tell(body: EventBody, here: Here) -> EventAnswer:
         traces=body.traces,
         data=body.data,
     )
-    return _answer(here, await parts.timeline.record(event))
+    return _answer(here, await parts.timeline.told(event))
 
 
 @router.get("/events/{event_id}", responses=NOT_FOUND)
 async def event(event_id: str, here: Here) -> EventContext:
     """One event with what changed before, whom it touches and what else happened then."""
-    since = here.parts.clock.now() - LOOKED_UP_BACK
-    found = await here.events().timeline.event(event_id, since=since)
+    found = await here.events().timeline.event(event_id)
     if found is None:
-        raise NotFoundError(f"There is no event {event_id!r} within 31 days. GET /api/events lists them.")
+        raise NotFoundError(f"There is no event {event_id!r}. GET /api/events lists them.")
     return await _context(here, found)
 
 

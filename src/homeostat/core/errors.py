@@ -7,6 +7,7 @@ HomeostatError
 ├── NotFoundError          an id that names nothing
 ├── BadRequestError        input that was understood and is wrong
 ├── ConflictError          a request that the present state does not allow
+├── TooManyError           more than may stand at once: end some, or try again later
 ├── StoreError
 │   ├── StoreFullError     the disk (or the configured bound) is full: retry later, nothing acknowledged is lost
 │   └── StoreCorruptError  a file that cannot be read back
@@ -63,6 +64,10 @@ class BadRequestError(HomeostatError):
 
 class ConflictError(HomeostatError):
     """A request that the present state does not allow: it may be right a moment later, or was a moment ago."""
+
+
+class TooManyError(HomeostatError):
+    """More than may stand at once; the message says of what, and how to make room."""
 
 
 class StoreError(HomeostatError):

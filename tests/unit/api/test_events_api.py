@@ -13,6 +13,7 @@ from event_support import event_parts
 from homeostat.api.event_parts import EventParts
 from homeostat.core.models import FlagChange, IncidentStatus
 from homeostat.core.red import Edge
+from homeostat.observe.correlate import timeline
 
 
 @asynccontextmanager
@@ -193,6 +194,26 @@ async def test_the_webhook_takes_an_alert_and_its_end(setup: Setup) -> None:
         for bad in ({"version": "3", "alerts": []}, {"alerts": []}, [], {"version": "4", "alerts": [{}]}):
             assert (await client.post("/api/alertmanager/webhook", json=bad)).status_code == 422
         assert (await client.get("/api/alertmanager/status")).status_code == 404
+
+
+async def test_a_flood_of_alerts_ends_none_and_its_sender_is_told_to_come_again(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "TOLD_LASTING_MAX", 2)
+    alerts = [
+        {"status": "firing", "labels": {"alertname": name}, "startsAt": NOW.isoformat(), "fingerprint": name}
+        for name in "abcd"
+    ]
+    async with client_of(setup) as client:
+        for standing in (("a", "b"), ("b", "c")):
+            answer = await client.post("/api/alertmanager/webhook", json={"version": "4", "alerts": alerts})
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+            assert " of 4 alerts have no room: 2 events last already" in answer.json()["detail"]
+            events = (await client.get("/api/events", params={"type": "alert"})).json()["events"]
+            assert sorted(one["event"]["title"] for one in events if one["lasting"]) == sorted(standing)
+            alerts[0] |= {"status": "resolved"}  # its end is taken whatever has no room
+        answer = await client.post("/api/events", json={"title": "one more", "type": "alert"})
+        assert answer.status_code == 429
 
 
 async def test_events_are_published_live(setup: Setup) -> None:

@@ -11,7 +11,7 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from homeostat.core.config import AnomalyConfig, TracingAlertsConfig
-from homeostat.core.errors import BadRequestError, HomeostatError
+from homeostat.core.errors import BadRequestError, HomeostatError, TooManyError
 from homeostat.core.events import Event, EventType
 from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricSeries
 from homeostat.core.models import TraceQuery
@@ -88,6 +88,7 @@ class Correlator:
         self._listening_s = clock.now().timestamp()
         self._steps: dict[int, Mapping[str, RedPoint]] = {}
         self._remembered_at = clock.monotonic()
+        self._crowded = False  # there was no room for the last event
 
     async def open(self) -> None:
         """Take up what lasted and what was running at the last stop. Raises StoreError."""
@@ -136,9 +137,21 @@ class Correlator:
         lasting = {event.fingerprint: event for event in self._timeline.lasting(prefix=prefix)}
         for condition in found:
             if condition.fingerprint not in lasting:
-                await self._timeline.record(self._event(await self._with_examples(condition)))
+                await self._begin(condition)
         for fingerprint in lasting.keys() - {condition.fingerprint for condition in found} - set(unknown):
             await self._timeline.end(fingerprint, now)
+
+    async def _begin(self, condition: Condition) -> None:
+        """Where there is no room for another event that lasts, the next look tries again."""
+        event = self._event(await self._with_examples(condition))
+        try:
+            await self._timeline.record(event)
+        except TooManyError as error:
+            if not self._crowded:
+                log.warning("%s", error)
+            self._crowded = True
+        else:
+            self._crowded = False
 
     def _event(self, condition: Condition) -> Event:
         return Event(

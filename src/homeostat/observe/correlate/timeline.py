@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 
+from homeostat.core.errors import TooManyError
 from homeostat.core.events import Event, EventType, over_at
 from homeostat.core.ports import Bus, Clock, StateStore
 from homeostat.observe.correlate.derived import flag_event, incident_event
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 TOPIC: Final = "events"
 LASTING_MAX: Final = 5_000
+TOLD_LASTING_MAX: Final = 4_000
+"""From here on what others tell must wait for room; the rest is for what Homeostat itself finds."""
+
 READ_MAX: Final = 10_000
 INCIDENT_LENGTH_MAX: Final = timedelta(days=7)
 """Incidents that were opened longer before the asked time are found only while they are open."""
@@ -48,11 +52,21 @@ class Timeline:
     # -- writing ---------------------------------------------------------------------------------------------
 
     async def alert(self, event: Event) -> None:
-        """An alert began, or (the same id, with ``ended_at``) it ended. Raises StoreError."""
+        """An alert began, or (the same id, with ``ended_at``) it ended. Raises as ``record``."""
         await self.record(event)
 
+    async def told(self, event: Event) -> Event:
+        """``record`` for what somebody else tells, which may not take all the room."""
+        return await self._recorded(event, TOLD_LASTING_MAX)
+
     async def record(self, event: Event) -> Event:
-        """Store and publish; returns the event as it is on record now. Raises StoreError: then nothing changed."""
+        """Store and publish; returns the event as it is on record now.
+
+        Raises StoreError, or TooManyError for a new event that lasts beside so many others: then nothing changed.
+        """
+        return await self._recorded(event, LASTING_MAX)
+
+    async def _recorded(self, event: Event, lasting_max: int) -> Event:
         async with self._recording:
             key = _key(event)
             standing = self._lasting.get(key)
@@ -60,13 +74,17 @@ class Timeline:
                 event = _updated(standing, event)
                 if event == standing:
                     return standing
+            elif over_at(event) is None and len(self._lasting) >= lasting_max:
+                raise TooManyError(
+                    f"{len(self._lasting):,} events last already, and {event.title!r} is not taken. "
+                    "End some (the same fingerprint with ended_at), and tell it again."
+                )
             await self._state.save_event(event)
             if over_at(event) is None:
                 self._lasting[key] = event
             else:
                 self._lasting.pop(key, None)
         self._bus.publish(TOPIC, event.model_dump(mode="json"))
-        await self._bound()
         return event
 
     async def end(self, fingerprint: str, at: datetime) -> None:
@@ -83,12 +101,6 @@ class Timeline:
             if isinstance(heard, int | float) and now.timestamp() - heard > UNHEARD_AFTER.total_seconds():
                 log.warning("The alert %r was not repeated for a day and is taken for over", event.title)
                 await self.end(key, now)
-
-    async def _bound(self) -> None:
-        while len(self._lasting) > LASTING_MAX:
-            key = next(iter(self._lasting))
-            log.warning("More than %d events last: %r is taken for over", LASTING_MAX, self._lasting[key].title)
-            await self.end(key, self._clock.now())
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -116,11 +128,16 @@ class Timeline:
         within = [event for event in found if event.time <= until and (over_at(event) or until) >= since]
         return sorted(within, key=lambda event: (event.time, event.id), reverse=True)[:limit]
 
-    async def event(self, event_id: str, *, since: datetime) -> Event | None:
-        """One event that lasted since then, or None."""
-        now = self._clock.now()
-        found = await self.events(since=since, until=now + timedelta(days=1), limit=READ_MAX)
-        return next((event for event in found if event.id == event_id), None)
+    async def event(self, event_id: str) -> Event | None:
+        """One event (an incident and a flag change are events as well), or None."""
+        event = await self._state.event(event_id)
+        if event is not None:
+            return event
+        incident = await self._state.incident(event_id)
+        if incident is not None:
+            return incident_event(incident)
+        change = await self._state.flag_change(event_id)
+        return None if change is None else flag_event(change)
 
     async def _incidents(self, since: datetime) -> list[Event]:
         read = await self._state.incidents(limit=READ_MAX, since=since - INCIDENT_LENGTH_MAX)

@@ -239,6 +239,11 @@ class SqliteStateStore:
         """Store value and audit line in one transaction; a change that is known only has its line replaced."""
         await self._write(Write(call=partial(_record_flag_change, change)))
 
+    async def flag_change(self, change_id: str) -> FlagChange | None:
+        """One change, or None."""
+        table = schema.flag_changes.c
+        return await self._one(FlagChange, select(table.body).where(table.id == change_id))
+
     async def flag_changes(self, *, limit: int = 100, since: datetime | None = None) -> list[FlagChange]:
         """The last ``limit`` changes at or after ``since``, newest first."""
         table = schema.flag_changes.c
@@ -278,6 +283,11 @@ class SqliteStateStore:
     async def save_event(self, event: Event) -> None:
         """Store the event as it is now; one with the same id is replaced."""
         await self._write(Write(((statements.SAVE_EVENT, statements.event_row(event)),)))
+
+    async def event(self, event_id: str) -> Event | None:
+        """One event, or None."""
+        table = schema.events.c
+        return await self._one(Event, select(table.body).where(table.id == event_id))
 
     async def events(
         self,

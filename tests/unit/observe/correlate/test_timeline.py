@@ -1,11 +1,14 @@
 """The timeline: what lasts is updated and ended, incidents and flags are on it, restarts forget nothing."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from homeostat.bus import LocalBus
+from homeostat.core.errors import TooManyError
 from homeostat.core.events import Event, EventSeverity, EventType
 from homeostat.core.models import FlagChange, Incident, IncidentStatus, Severity
-from homeostat.observe.correlate import Timeline
+from homeostat.observe.correlate import Timeline, timeline
 from homeostat.observe.correlate.timeline import HEARD_AT, UNHEARD_AFTER
 from support.memory_state import MemoryState
 from support.world_clock import HandClock
@@ -34,6 +37,21 @@ class Desk:
             "fingerprint": name,
         }
         return Event.model_validate(fields | more)
+
+
+def an_incident(now: datetime) -> Incident:
+    return Incident(
+        id="incident-1",
+        title="payment fails",
+        status=IncidentStatus.OPEN,
+        severity=Severity.HIGH,
+        issue_ids=(),
+        affected_services=("payment",),
+        root_cause=None,
+        first_bad_at=now - timedelta(days=10),
+        opened_at=now - timedelta(days=10),
+        updated_at=now,
+    )
 
 
 async def test_a_later_event_with_the_fingerprint_of_one_that_lasts_updates_it() -> None:
@@ -93,18 +111,7 @@ async def test_an_alert_that_is_not_repeated_for_a_day_is_over() -> None:
 async def test_incidents_and_flag_changes_are_on_it_as_they_stand_now() -> None:
     desk = Desk()
     now = desk.clock.now()
-    incident = Incident(
-        id="incident-1",
-        title="payment fails",
-        status=IncidentStatus.OPEN,
-        severity=Severity.HIGH,
-        issue_ids=(),
-        affected_services=("payment",),
-        root_cause=None,
-        first_bad_at=now - timedelta(days=10),
-        opened_at=now - timedelta(days=10),
-        updated_at=now,
-    )
+    incident = an_incident(now)
     await desk.state.save_incident(incident)
     change = FlagChange(
         id="change-1", time=now, flag="f", previous_value=False, new_value=True, reason="try", triggered_by="ann"
@@ -128,5 +135,44 @@ async def test_types_and_limits_are_kept() -> None:
         await desk.timeline.record(desk.event(str(number), kind))
     assert [event.title for event in await desk.events(limit=2)] == ["4", "3"]
     assert [event.title for event in await desk.events(types=(EventType.ANOMALY,))] == ["3", "1"]
-    found = await desk.timeline.event("id-3-3", since=desk.clock.now() - HOUR)
-    assert found is not None
+
+
+async def test_an_event_is_found_by_its_id_however_old_without_reading_the_others() -> None:
+    desk = Desk()
+    told = await desk.timeline.record(desk.event("a", ended_at=desk.clock.now()))
+    change = FlagChange(
+        id="change-1",
+        time=desk.clock.now(),
+        flag="f",
+        previous_value=False,
+        new_value=True,
+        reason="try",
+        triggered_by="ann",
+    )
+    await desk.state.record_flag_change(change)
+    await desk.state.save_incident(an_incident(desk.clock.now()))
+    desk.clock.pass_s(400 * 86_400)
+    desk.state.events = None  # type: ignore[assignment, method-assign]
+    assert await desk.timeline.event(told.id) == told
+    assert [one.title for one in (await desk.timeline.event("change-1"),) if one] == ["f was turned on"]
+    assert [one.title for one in (await desk.timeline.event("incident-1"),) if one] == ["payment fails"]
+    assert await desk.timeline.event("nobody") is None
+
+
+async def test_no_flood_ends_what_lasts_or_takes_the_room_of_what_homeostat_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timeline, "TOLD_LASTING_MAX", 2)
+    monkeypatch.setattr(timeline, "LASTING_MAX", 3)
+    desk = Desk()
+    first = [await desk.timeline.told(desk.event(name)) for name in "ab"]
+    with pytest.raises(TooManyError, match="2 events last already, and 'c' is not taken"):
+        await desk.timeline.told(desk.event("c"))
+    assert await desk.timeline.told(desk.event("a", title="worse")) != first[0]
+    await desk.timeline.told(desk.event("release", EventType.DEPLOYMENT))
+    own = await desk.timeline.record(desk.event("own"))
+    assert [event.fingerprint for event in desk.timeline.lasting()] == ["a", "b", own.fingerprint]
+    await desk.timeline.end("b", desk.clock.now())
+    await desk.timeline.end("own", desk.clock.now())
+    await desk.timeline.told(desk.event("c"))
+    assert [event.fingerprint for event in desk.timeline.lasting()] == ["a", "c"]
