@@ -50,6 +50,7 @@ class S:
     error: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
     message: str = ""  # of the status
+    scope: str = ""
     events: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # attributes by name, all at the start
 
 
@@ -68,9 +69,12 @@ def request(spans: Iterable[S]) -> ExportTraceServiceRequest:
         resource_spans = built.resource_spans.add()
         pair = resource_spans.resource.attributes.add()
         pair.key, pair.value.string_value = "service.name", service
-        scope_spans = resource_spans.scope_spans.add()
-        for span in members:
-            _add(scope_spans.spans.add(), span)
+        for scope in dict.fromkeys(span.scope for span in members):
+            scope_spans = resource_spans.scope_spans.add()
+            scope_spans.scope.name = scope
+            for span in members:
+                if span.scope == scope:
+                    _add(scope_spans.spans.add(), span)
     return built
 
 

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +32,18 @@ def quantiles_ms(histogram: Sequence[int], shares: Sequence[float]) -> list[floa
     return [bucket_upper_ms(bisect_left(running, max(share * total, 1))) for share in shares]
 
 
+SLOW_ONLY: Final = "homeostat.slow_only"
+"""The instrumentation scope of spans of which only the slow ones are told (a server's slow statements): neither how
+many there are nor how quick they are can be known from them."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedPoint:
     """What one service (or one operation of it) did in ``[start_s, end_s)``, Unix seconds.
 
     ``requests``, ``errors``, ``duration_sum_ms`` and ``histogram`` count the spans that serve somebody:
-    kind server or consumer, or the root of a trace. ``downstream_*`` count the service's client and producer
+    kind server or consumer, or the root of a trace, which is work that begins by itself (a person's journey, a job).
+    Spans of the scope ``SLOW_ONLY`` count nowhere. ``downstream_*`` count the service's client and producer
     spans: an error or a millisecond in them was caused further down.
     """
 

@@ -16,10 +16,10 @@ from typing import Final, Protocol
 import anyio
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from homeostat.background import Background
 from homeostat.core.errors import HomeostatError
@@ -109,27 +109,29 @@ class Spans:
         kind: Span.SpanKind.ValueType = Span.SpanKind.SPAN_KIND_INTERNAL,
         parent: tuple[bytes, bytes] | None = None,
         error: bool = False,
+        scope: str = "",
     ) -> None:
         """``parent`` is trace id and span id; without one the span is the root of a trace of its own."""
         if not self.request.resource_spans:
-            self.request.resource_spans.add(resource=_resource(self.resource)).scope_spans.add()
+            self.request.resource_spans.add(resource=_resource(self.resource))
         digest = hashlib.sha256(f"{self.resource.get('service.name')} {identity}".encode()).digest()
-        span = (
-            self.request.resource_spans[0]
-            .scope_spans[0]
-            .spans.add(
-                trace_id=parent[0] if parent else digest[:16],
-                span_id=digest[16:24],
-                parent_span_id=parent[1] if parent else b"",
-                name=name,
-                kind=kind,
-                start_time_unix_nano=start_ns,
-                end_time_unix_nano=end_ns,
-                attributes=_pairs(attributes),
-            )
+        span = self._of_scope(scope).spans.add(
+            trace_id=parent[0] if parent else digest[:16],
+            span_id=digest[16:24],
+            parent_span_id=parent[1] if parent else b"",
+            name=name,
+            kind=kind,
+            start_time_unix_nano=start_ns,
+            end_time_unix_nano=end_ns,
+            attributes=_pairs(attributes),
         )
         if error:
             span.status.code = Status.StatusCode.STATUS_CODE_ERROR
+
+    def _of_scope(self, name: str) -> ScopeSpans:
+        made = self.request.resource_spans[0].scope_spans
+        found = next((each for each in made if each.scope.name == name), None)
+        return found if found is not None else made.add(scope=InstrumentationScope(name=name))
 
     def __len__(self) -> int:
         return sum(len(scope.spans) for each in self.request.resource_spans for scope in each.scope_spans)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.ports import Clock
-from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
+from homeostat.core.red import BUCKETS_PER_OCTAVE, HISTOGRAM_BUCKETS, SLOW_ONLY, Edge, RedPoint, RedReach
 from homeostat.core.totals import SpanTotals
 from homeostat.observe.red_buckets import MINUTE_S, Buckets, Keys, Sums, Timed, add_up
 from homeostat.observe.red_delta import BUCKET_BITS, Delta, SealedDelta
@@ -41,6 +41,7 @@ RED_COLUMNS: Final = (
     "service",
     "name",
     "kind",
+    "scope",
     "start_ns",
     "duration_ns",
     "status_code",
@@ -401,11 +402,12 @@ class _Batch:
     @classmethod
     def of(cls, spans: pa.Table, now_s: int) -> "_Batch":
         """Read the columns. Ends in the future count as ``now_s``."""
-        spans = spans.select(["service", "name", "kind", "start_ns", "duration_ns", "status_code", "parent_span_id"])
+        spans = spans.select([name for name in RED_COLUMNS if name not in {"trace_id", "span_id"}])
         spans = spans.unify_dictionaries()
         service, operation = column(spans, "service"), column(spans, "name")
         kind = column(spans, "kind").to_numpy()
         is_root = pc.is_null(column(spans, "parent_span_id")).to_numpy(zero_copy_only=False)
+        counts = ~_is_slow_only(column(spans, "scope"))
         duration_ns = column(spans, "duration_ns").to_numpy()
         end_s = (column(spans, "start_ns").to_numpy() + duration_ns) // 1_000_000_000
         return cls(
@@ -415,12 +417,18 @@ class _Batch:
             operation_codes=operation.indices.to_numpy().astype(np.int64),
             end_s=np.where(end_s > now_s + _FUTURE_S_MAX, now_s, end_s),
             duration_ns=duration_ns,
-            is_entry=(kind == KIND_SERVER) | (kind == KIND_CONSUMER) | is_root,
-            is_downstream=(kind == KIND_CLIENT) | (kind == KIND_PRODUCER),
+            is_entry=((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | is_root) & counts,
+            is_downstream=((kind == KIND_CLIENT) | (kind == KIND_PRODUCER)) & counts,
             is_error=column(spans, "status_code").to_numpy() == STATUS_ERROR,
             is_root=is_root,
             kind=kind,
         )
+
+
+def _is_slow_only(scope: pa.DictionaryArray) -> npt.NDArray[np.bool_] | np.bool_:
+    """Costs nothing where there are none, which is nearly always."""
+    code = scope.dictionary.index(SLOW_ONLY).as_py()
+    return np.bool_(False) if code < 0 else scope.indices.to_numpy() == code
 
 
 def _count_parts(batch: _Batch, pairs: npt.NDArray[np.int64]) -> Timed:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.red import HISTOGRAM_BUCKETS, RedReach, bucket_upper_ms
+from homeostat.core.red import HISTOGRAM_BUCKETS, SLOW_ONLY, RedReach, bucket_upper_ms
+from homeostat.drivers.telemetry import Spans
+from homeostat.observe.decode.traces import decode
 from homeostat.observe.red import OTHER, Red, RedLimits, histogram_index
 from homeostat.observe.red_buckets import Buckets
 from support.spans import CLIENT, CONSUMER, INTERNAL, NOON_S, PRODUCER, SERVER, HandClock, S, table
@@ -24,6 +26,7 @@ SPANS = st.builds(
     at=st.integers(-30, -1).map(float),
     ms=st.sampled_from([0.0, 0.5, 10.0, 250.0, 1500.0]),
     error=st.booleans(),
+    scope=st.sampled_from(["", "", "library", SLOW_ONLY]),
 )
 
 
@@ -35,6 +38,8 @@ def _expected(
         if not start <= math.floor(NOON_S + span.at + span.ms / 1000) < end:
             continue
         key = (span.service, span.name if by_operation else None)
+        if span.scope == SLOW_ONLY:
+            continue
         is_entry = span.kind in (SERVER, CONSUMER) or not span.parent
         is_downstream = span.kind in (CLIENT, PRODUCER)
         if is_entry:
@@ -75,6 +80,17 @@ def test_counts_are_exact_however_the_spans_are_batched(
         assert np.array([point.histogram for point in series if point.histogram]).sum() == (
             sum(whole.histogram) if whole else 0
         )
+
+
+def test_a_slow_statement_without_a_parent_is_no_request_of_its_server() -> None:
+    """Only the slow ones are told: as requests they would be a rate and a percentile that mean nothing."""
+    red, spans = Red(HandClock()), Spans({"service.name": "orders-db"})
+    for number in range(3):
+        start_ns = (NOON_S - 10) * 10**9
+        spans.add("SELECT orders", f"{number}", start_ns, start_ns + 10**9, {}, scope=SLOW_ONLY)
+    red.fold(decode([spans.request.SerializeToString()]).spans)
+    assert red.services() == ["orders-db"]
+    assert red.window(NOON_S - 60, NOON_S) == []
 
 
 @given(st.integers(0, 3_000_000_000))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from homeostat.core.red import SLOW_ONLY
 from homeostat.drivers.telemetry import Attribute, Spans, nanoseconds, parent_in
 
 _COMMENT_FLAT: Final = r"/\*(?:(?!/\*|\*/).)*+(?:\*/|\Z)"
@@ -93,4 +94,6 @@ class SlowStatements:
         start_ns = nanoseconds(row["query_start"])
         identity = f"{database} {key[0]} {start_ns}"
         end_ns = max(start_ns, nanoseconds(ended))
-        spans.add(f"{verb} {database}", identity, start_ns, end_ns, attributes, parent=parent_in(query))
+        spans.add(
+            f"{verb} {database}", identity, start_ns, end_ns, attributes, parent=parent_in(query), scope=SLOW_ONLY
+        )

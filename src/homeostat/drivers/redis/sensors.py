@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from homeostat.core.config import RedisWatch
+from homeostat.core.red import SLOW_ONLY
 from homeostat.drivers.telemetry import Attributes, Metrics, Spans, UnreachableError
 
 if TYPE_CHECKING:
@@ -150,9 +151,8 @@ def slow_commands(entries: list[dict[str, Any]], run_id: str, spans: Spans) -> N
         attributes["db.query.text"] = f"{command} ?" if " " in str(words) else command
         if entry.get("client_address"):
             attributes["client.address"] = _text(entry["client_address"]).rpartition(":")[0]
-        spans.add(
-            command, f"{run_id} {entry['id']}", end_ns - int(entry["duration"]) * 1000, end_ns, attributes
-        )  # fmt: skip
+        start_ns = end_ns - int(entry["duration"]) * 1000
+        spans.add(command, f"{run_id} {entry['id']}", start_ns, end_ns, attributes, scope=SLOW_ONLY)
 
 
 def _text(value: object) -> str:
