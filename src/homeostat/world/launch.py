@@ -14,6 +14,7 @@ import anyio
 from homeostat.core.errors import ActionError
 from homeostat.world.client import WorldClient
 from homeostat.world.config import CONTROL_FILE, GeneratorConfig, WorldConfig
+from homeostat.world.lifeline import tied
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -22,7 +23,7 @@ POLL_S = 0.02
 
 @dataclass(slots=True)
 class WorldHandle:
-    """A running world. It lives on when this handle (or its whole process) goes away without ``stop``."""
+    """A running world. It ends with ``stop``, or with the process that started it, however that ends."""
 
     url: str
     pid: int
@@ -105,7 +106,7 @@ def _spawn(
     file.write_text(config.model_dump_json(indent=1), encoding="utf-8")
     with log_path.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "homeostat.world.supervisor", "--config", str(file)],
+            tied([sys.executable, "-m", "homeostat.world.supervisor", "--config", str(file)]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if stdout is None else stdout,
             stderr=log,

@@ -2,7 +2,7 @@
 
 Everything a service needs is imported here once; ``os.fork`` then copies the ready process. Started by the
 supervisor as ``python -m homeostat.world.zygote <fd>``; one JSON line in per service, one JSON line out with its pid.
-Dies with the supervisor, and the services die with it: the kernel sees to that (PR_SET_PDEATHSIG).
+Dies with the supervisor, and the services die with it: the kernel sees to that (``lifeline``).
 It has one thread and no event loop, because a fork copies neither.
 """
 
@@ -17,17 +17,10 @@ import sys
 from pathlib import Path
 
 from homeostat.world import service
+from homeostat.world.lifeline import die_with
 
-PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with(parent_pid: int) -> None:
-    """SIGKILL for this process when its parent goes; at once when it has gone already."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent_pid:
-        os._exit(0)
 
 
 def name_process(name: str) -> None:

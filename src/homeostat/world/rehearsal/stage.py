@@ -23,6 +23,7 @@ from homeostat.world.client import WorldClient
 from homeostat.world.config import GeneratorConfig, WorldConfig, generator_from_environment
 from homeostat.world.journeys import service_names
 from homeostat.world.launch import launch_world
+from homeostat.world.lifeline import tied
 from homeostat.world.rehearsal.calm import ALL_OFF
 from homeostat.world.rehearsal.witness import Witness
 
@@ -124,8 +125,8 @@ async def _homeostat(config_path: Path, run_dir: Path, clock: Clock) -> AsyncGen
 
 
 def spawn_homeostat(config_path: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """``homeostat up`` in a process and session of its own."""
-    command = [sys.executable, "-m", "homeostat.cli.main", "up", "--config", str(config_path)]
+    """``homeostat up`` in a process and session of its own, which ends with this one."""
+    command = tied([sys.executable, "-m", "homeostat.cli.main", "up", "--config", str(config_path)])
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
