@@ -79,6 +79,12 @@ def sampler(*policies: Mapping[str, object], seed: int = 7, **config: object) ->
     return Sampler(SamplingConfig.model_validate(given), seed=seed)
 
 
+def forgetful(config: SamplingConfig) -> SamplingConfig:
+    """The same, remembering next to no decision: fewer than may be configured."""
+    few = config.decision_cache.model_copy(update={"sampled_cache_size": 2, "non_sampled_cache_size": 2})
+    return config.model_copy(update={"decision_cache": few})
+
+
 def policy(kind: str, name: str = "it", **settings: object) -> dict[str, object]:
     """A policy with its settings under its type."""
     return {"name": name, "type": kind, **({kind: settings} if settings else {})}

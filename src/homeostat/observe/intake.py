@@ -8,8 +8,9 @@ meets a full one is told to come back. What is done with the rows beyond storing
 import asyncio
 import logging
 import threading
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any, Final
@@ -120,11 +121,10 @@ class Intake:
         A record that can't be taken in any more is kept aside in a file: it was acknowledged, and must neither be
         lost nor stop every start. Raises StoreError when there is no room even for that.
         """
-        log = groupby(self._lane.replay(), lambda record: record.seq <= self._lane.checkpoint)
-        for settled, part in log:
-            while records := list(islice(part, _REPLAY_GROUP)):
-                self._replay_group(records, settled=settled)
-                self._seal_if_due()
+        checkpoint = self._lane.checkpoint
+        for records in _groups(self._lane.replay(), sorted({*self._keeper.held_since, checkpoint + 1})):
+            self._replay_group(records, settled=records[0].seq <= checkpoint)
+            self._seal_if_due()
 
     def _replay_group(self, records: Sequence[Record], *, settled: bool) -> None:
         if self._replayed(records, settled=settled):
@@ -257,6 +257,13 @@ class Intake:
                 loop.call_soon_threadsafe(_resolve, answers)
             except RuntimeError:
                 logger.warning("%d senders left before they could be answered", len(answers))  # their loop is closed
+
+
+def _groups(log: Iterable[Record], starts: Sequence[int]) -> Iterator[list[Record]]:
+    """Records as groups of at most ``_REPLAY_GROUP``, none of which reaches over a start (ascending)."""
+    for _, part in groupby(log, lambda record: bisect_right(starts, record.seq)):
+        while group := list(islice(part, _REPLAY_GROUP)):
+            yield group
 
 
 def _receipt(outcome: Outcome) -> Receipt | HomeostatError:

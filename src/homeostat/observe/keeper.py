@@ -3,7 +3,7 @@
 Metrics and logs are kept as they come. Traces are counted, and may be held back until it is decided which to keep.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,11 @@ class Keeper(Protocol):
         """Asked when a checkpoint is made; None: there is nothing to remember."""
         ...
 
+    @property
+    def held_since(self) -> Set[int]:
+        """Asked before a replay: the settled requests that must be the first of their group."""
+        ...
+
     def keep(self, group: Group) -> pa.Table:
         """The rows to make visible and store now (all, some or none), before the senders are answered."""
         ...
@@ -47,6 +52,7 @@ class KeepAll:
     """Keeps everything at once; ``count`` is told of every row."""
 
     on_seal: OnSeal | None = None
+    held_since: Set[int] = frozenset()
 
     def __init__(self, count: Callable[[pa.Table], None] | None = None) -> None:
         self._count = count

@@ -5,7 +5,7 @@ written in the flush thread. After a restart ``restore`` comes before the first 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +73,11 @@ class TraceKeeper:
         """Spans that are held, newest first. May be called by any thread."""
         sampler = self._sampler
         return sampler.pending_tables() if sampler is not None else []
+
+    @property
+    def held_since(self) -> Set[int]:
+        """Where traces begin that were undecided at the checkpoint."""
+        return self._sampler.held_since if self._sampler is not None else frozenset()
 
     def keep(self, group: Group) -> pa.Table:
         """What goes on at once: late spans of traces that are kept. The others are held until they are decided."""

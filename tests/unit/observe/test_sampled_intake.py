@@ -29,6 +29,7 @@ from homeostat.observe.sampling.sampler import Sampler
 from homeostat.observe.trace_keeper import TraceKeeper
 from homeostat.store.telemetry.lane import FlushPolicy
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from support.sampled import forgetful, span_ids
 from support.spans import CLIENT, NOON_S, HandClock, S, body, trace_hex
 
 HTTP_ONLY = ReceiverConfig.only(otlp_http_port=0)
@@ -215,6 +216,50 @@ async def test_what_is_decided_and_can_not_be_stored_at_once_is_stored_later_and
 
 def _fail(*_: object) -> None:
     raise MemoryError("none left")
+
+
+QUICK_STEPS = st.lists(st.sampled_from([1, 3, 8, "wait", "wait", "seal", "kill"]), min_size=6, max_size=30)
+
+
+@given(QUICK_STEPS, st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_no_span_is_stored_twice_whatever_is_killed_when_and_however_few_decisions_are_remembered(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int | str], seed: int
+) -> None:
+    keep_all = SamplingConfig.model_validate(
+        {"policies": [{"name": "all", "type": "always_sample"}], "decision_wait": "1000s"}
+    )
+    clock = HandClock()
+    path = TracePath(tmp_path_factory.mktemp("forgetful"), clock, forgetful(keep_all))
+    path.send([S(100, 2, 1, at=-1)])  # waits for its root: a restart reads the log from here
+    waiting = _spans(20, random.Random(seed))
+    for step in steps:
+        match step:
+            case int() if waiting[:step]:
+                path.send(waiting[:step])
+                del waiting[:step]
+            case "wait":
+                clock.advance(1.5)
+            case "kill":
+                path.kill()
+            case "seal":
+                path.store.seal()
+                assert path.store.flush()
+            case _:
+                pass
+        path.release()
+    path.kill()
+    sent = 20 * SPANS_PER_TRACE - len(waiting)
+    path.release(final=True)
+    rows = _rows(path.store)
+    assert max(rows.values()) == 1
+    assert len(rows) == sent + 1, "all are kept: none is lost either"
+
+
+def _rows(store: EmbeddedTelemetryStore) -> Counter[tuple[int, int]]:
+    """How often each span lies in memory and segments: readers see it once all the same."""
+    tables, segments = store.parts()
+    return Counter(span_ids([*tables, *(segment.read(["trace_id", "span_id"]) for segment in segments)]))
 
 
 # -- the whole path --------------------------------------------------------------------------------------------

@@ -190,6 +190,10 @@ class PendingTraces:
         """The oldest request with spans of a pending trace."""
         return int(self.columns.seq[self._live].min()) if len(self) else None
 
+    def since(self) -> tuple[Keys, Counts]:
+        """The key of each pending trace, and the oldest request that has spans of it."""
+        return self.columns.keys[self._live], self.columns.seq[self._live]
+
     def remove(self, rows: Rows) -> None:
         """Forget traces: they are decided."""
         self._table.remove(self.columns.keys[rows])

@@ -8,7 +8,7 @@ same way, also after a restart from ``snapshot``. One thread calls everything bu
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from homeostat.observe.sampling.batches import Batch, Batches
 from homeostat.observe.sampling.decisions import DecisionCache, Known
 from homeostat.observe.sampling.expressions import Expressions
 from homeostat.observe.sampling.facts import Facts
+from homeostat.observe.sampling.held_back import HeldBack
 from homeostat.observe.sampling.keys import ABSENT, Keys, normal
 from homeostat.observe.sampling.pending import PendingTraces, Rows, Spans
 from homeostat.observe.sampling.policies import Mask, Round
@@ -102,6 +103,7 @@ class Sampler:
         self._last_now_s: float | None = None
         self._last_round_s = -1.0
         self._failures = 0  # of the policies, in a row
+        self._held_back: HeldBack | None = None  # as the snapshot says, until all that it covers has come again
 
     @property
     def sees_serialized(self) -> bool:
@@ -116,9 +118,11 @@ class Sampler:
         """Hold the spans of the requests ``first_seq`` to ``last_seq``; return late ones of traces that were kept.
 
         ``settled``: the requests are covered by a checkpoint, so spans of decided traces are stored or dropped
-        already. ``now_s`` is any clock in seconds.
+        already; a request in ``held_since`` must be the first of its group. ``now_s`` is any clock in seconds.
         """
         del last_seq  # traces are remembered by the first request they may be in
+        if not settled:
+            self._held_back = None
         self._advance(now_s)
         late = [
             kept
@@ -161,7 +165,7 @@ class Sampler:
     ) -> pa.RecordBatch | None:
         """Traces that are not pending: new ones get a row, decided ones go their way."""
         absent = np.flatnonzero(row_of_key == ABSENT).astype(np.int32)
-        known = self._decisions.find(keys[absent])
+        known = self._known(keys[absent], seq, settled)
         fresh = absent[~(known.kept | known.dropped)]
         if len(fresh):
             places = columns.first_places(codes, len(keys))[fresh]
@@ -172,6 +176,13 @@ class Sampler:
         if settled or len(fresh) == len(absent):
             return None
         return self._late(spans, codes, absent, known, len(keys))
+
+    def _known(self, keys: Keys, seq: int, settled: bool) -> Known:
+        """What was decided about traces that are not pending."""
+        if not settled or self._held_back is None:
+            return self._decisions.find(keys)
+        held = self._held_back.has(keys, seq)
+        return Known(np.zeros_like(held), ~held, np.zeros(len(keys), np.float32), np.zeros(len(keys), np.uint16))
 
     def _late(
         self, spans: pa.RecordBatch, codes: npt.NDArray[np.int32], absent: Rows, known: Known, distinct: int
@@ -222,8 +233,8 @@ class Sampler:
     def due(self, now_s: float, *, force: bool = False) -> Kept | None:
         """Decide what is to be decided now; None when that is nothing. ``force``: everything.
 
-        Raises what a policy raises, and holds everything on: call it again. ``FAILURES_MAX`` times in a row, and all is
-        kept.
+        Raises what a policy raises, and holds everything on: call it again. ``FAILURES_MAX`` times in a row, and all
+        is kept.
         """
         self._advance(now_s)
         short = self.pending_bytes > self._bytes_max or len(self._pending) > self._config.num_traces
@@ -368,6 +379,11 @@ class Sampler:
         """The oldest request whose spans are not all decided: a replay has to begin there. None: there is none."""
         return self._pending.oldest_seq()
 
+    @property
+    def held_since(self) -> frozenset[int]:
+        """After ``restore``: the requests at which groups that are settled have to begin."""
+        return frozenset() if self._held_back is None else self._held_back.starts
+
     def decision(self, trace_id: bytes) -> SamplingDecision | None:
         """What is remembered of a trace (16 bytes of id); None when nothing is."""
         known = self._decisions.find(normal(np.array([trace_key(trace_id)], dtype=np.uint64)))
@@ -376,10 +392,15 @@ class Sampler:
         return SamplingDecision(False, 0.0, "") if known.dropped[0] else None
 
     def snapshot(self) -> bytes:
-        """Decisions and carried fractions. With a replay from ``oldest_pending_seq`` no trace is half kept."""
+        """Decisions, carried fractions, and who is undecided.
+
+        With a replay from ``oldest_pending_seq`` no trace is half kept, and none is stored twice.
+        """
         kept, probability, reason, dropped = self._decisions.arrays()
         header = {"reasons": self._reasons, "policies": self._verdicts.state()}
-        arrays = {"kept": kept, "probability": probability, "reason": reason, "dropped": dropped}
+        pending, since = self._pending.since()
+        arrays: dict[str, npt.NDArray[Any]] = {"kept": kept, "probability": probability, "reason": reason}
+        arrays |= {"dropped": dropped, "pending": pending, "pending_since": since}
         return state.pack(header, arrays)
 
     def restore(self, snapshot: bytes) -> None:
@@ -395,3 +416,5 @@ class Sampler:
         translated = np.array([place[name] for name in names], dtype=np.uint16)[arrays["reason"]]
         self._decisions.restore(arrays["kept"], arrays["probability"], translated, arrays["dropped"])
         self._verdicts.restore(header["policies"])
+        if "pending" in arrays:  # a snapshot of an earlier version has none: then decisions that are known must do
+            self._held_back = HeldBack.of(arrays["pending"], arrays["pending_since"])

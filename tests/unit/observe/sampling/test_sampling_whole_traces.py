@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.sampling.sampler import Sampler
-from support.sampled import P, decided, policy, reasons, sampler, span_ids, spans
+from support.sampled import P, decided, forgetful, policy, reasons, sampler, span_ids, spans
 from support.sampled_log import Logged
 
 HALF = policy("probabilistic", sampling_percentage=50)
@@ -76,6 +76,37 @@ def test_no_trace_is_half_kept_and_none_is_stored_twice(steps: list[Step]) -> No
     _assert_whole(logged)
     assert logged.sampler.pending_traces == 0
     assert logged.sampler.pending_bytes == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=_STEPS)
+def test_no_span_is_stored_twice_however_few_decisions_are_remembered(steps: list[Step]) -> None:
+    config = SamplingConfig.model_validate(
+        {"policies": [policy("always_sample")], "decision_wait": "1000s", "quiet_traces_per_second": 0}
+    )
+    logged = Logged(lambda: Sampler(forgetful(config), seed=7))
+    logged.submit(spans(P(50, 2, 1)))  # waits for its root: the log is always read from here
+    ending: list[Step] = [("wait", 2.0), ("seal", None), ("kill", None)]
+    _run(logged, [step for given in [*steps, *ending] for step in (given, ("wait", 0.6))])
+    sent = Counter(span_ids(logged.log))
+    twice = {span: count for span, count in Counter(span_ids(logged.stored)).items() if count > sent[span]}
+    assert not twice
+
+
+def test_a_trace_that_was_stored_is_not_stored_again_when_its_decision_is_forgotten() -> None:
+    config = SamplingConfig.model_validate({"policies": [policy("always_sample")], "decision_wait": "100s"})
+    logged = Logged(lambda: Sampler(forgetful(config)))
+    logged.submit(spans(P(50, 2, 1)))  # waits for its root: the log is read again from here
+    for trace in range(1, 8):
+        logged.submit(spans(P(trace)))
+        logged.now_s += 2.0
+        logged.due()
+    logged.submit(spans(P(1, 3, 1)))  # late, and its decision is forgotten: from now on a trace of its own
+    logged.seal()
+    logged.kill()
+    assert logged.sampler.pending_traces == 2
+    logged.due(force=True)
+    assert sorted(span_ids(logged.stored)) == [(1, 1), (1, 3), *((trace, 1) for trace in range(2, 8)), (50, 2)]
 
 
 def test_nothing_pending_is_forgotten_by_a_kill() -> None:
