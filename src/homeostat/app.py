@@ -10,6 +10,7 @@ from functools import partial
 
 import anyio
 
+from homeostat.announce import address_of
 from homeostat.background import Background
 from homeostat.bus import LocalBus
 from homeostat.core.config import Config
@@ -71,7 +72,7 @@ class Homeostat:
         return self._url(self.observed.grpc_port)
 
     def _url(self, port: int | None) -> str | None:
-        return None if port is None else f"http://{self.config.receivers.host}:{port}"
+        return address_of(self.config.receivers.host, port, "http")
 
 
 @asynccontextmanager

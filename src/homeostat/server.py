@@ -9,12 +9,13 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 
+from homeostat.announce import Listening, address_of, announcement
 from homeostat.api.app import create_api
 from homeostat.api.context import Context
 from homeostat.api.event_parts import EventParts
@@ -28,6 +29,8 @@ from homeostat.app import Homeostat, running
 from homeostat.core.config import Config
 from homeostat.core.ports import Clock
 from homeostat.net import bind
+from homeostat.observe.receivers.prometheus_write import PATH as WRITE_PATH
+from homeostat.observe.receivers.zipkin_http import PATH as ZIPKIN_PATH
 from homeostat.runtime import SystemClock
 from homeostat.serving import serving as serving_http
 from homeostat.store.lock import locked
@@ -68,9 +71,10 @@ async def _serve(config: Config) -> None:
             _jaeger_query(homeostat, jaeger),
             _prometheus(context, prometheus),
         ):
+            groups = _listening(homeostat, jaeger, prometheus)
             further = {"jaeger_query": _url_of(jaeger), "prometheus": _url_of(prometheus)}
             ready = _ready(homeostat, listener, clock) | further
-            with _announced(config.storage.path / READY_FILE, ready):
+            with _announced(config.storage.path / READY_FILE, ready, groups):
                 await _told_to_stop()
     print("Stopped. Everything acknowledged is on disk.")
 
@@ -89,7 +93,7 @@ def _url_of(listener: socket.socket | None) -> str | None:
     if listener is None:
         return None
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return address_of(host, port, "http")
 
 
 @asynccontextmanager
@@ -177,7 +181,7 @@ def _ready(homeostat: Homeostat, listener: socket.socket, clock: Clock) -> dict[
     host, port = listener.getsockname()[:2]
     return {
         "pid": os.getpid(),
-        "url": f"http://{host}:{port}",
+        "url": address_of(host, port, "http"),
         "otlp_http": homeostat.otlp_http_url,
         "otlp_grpc": homeostat.otlp_grpc_url,
         "mode": homeostat.healer.mode(),
@@ -185,16 +189,37 @@ def _ready(homeostat: Homeostat, listener: socket.socket, clock: Clock) -> dict[
     }
 
 
+def _listening(
+    homeostat: Homeostat, jaeger_query: socket.socket | None, prometheus: socket.socket | None
+) -> tuple[Listening, ...]:
+    """Every address beside the API's, in the order in which people look for them."""
+    observed, host = homeostat.observed, homeostat.config.receivers.host
+    foreign, metrics = observed.foreign, _url_of(prometheus)
+    return (
+        Listening("OTLP", ((homeostat.otlp_http_url, "HTTP"), (homeostat.otlp_grpc_url, "gRPC"))),
+        Listening(
+            "Jaeger",
+            (
+                (address_of(host, foreign.jaeger_http, "http"), "Thrift"),
+                (address_of(host, foreign.jaeger_grpc), "gRPC"),
+                (address_of(host, foreign.jaeger_udp_compact), "UDP compact"),
+                (address_of(host, foreign.jaeger_udp_binary), "UDP binary"),
+            ),
+        ),
+        Listening("Zipkin", ((address_of(host, foreign.zipkin, "http", ZIPKIN_PATH), ""),)),
+        Listening("remote-write", ((address_of(host, observed.http_port, "http", WRITE_PATH), "Prometheus"),)),
+        Listening("Jaeger query", ((_url_of(jaeger_query), "for Grafana"),)),
+        Listening("metrics", ((metrics and f"{metrics}/metrics", "of Homeostat, for Prometheus"),)),
+    )
+
+
 @contextmanager
-def _announced(ready_file: Path, ready: dict[str, str | int | None]) -> Generator[None]:
+def _announced(ready_file: Path, ready: dict[str, str | int | None], groups: Sequence[Listening]) -> Generator[None]:
     """Say that it answers, to people and, in a file that appears whole, to scripts."""
     temporary = ready_file.with_suffix(".tmp")
     temporary.write_text(json.dumps(ready), encoding="utf-8")
     temporary.replace(ready_file)
-    print(f"Homeostat is ready at {ready['url']} (mode: {ready['mode']}).")
-    named = ((ready["otlp_http"], "HTTP"), (ready["otlp_grpc"], "gRPC"))
-    receivers = [f"{address} ({protocol})" for address, protocol in named if address]
-    print(f"Send OpenTelemetry to {' or '.join(receivers) or 'nowhere: all receivers are off'}.", flush=True)
+    print(announcement(str(ready["url"]), str(ready["mode"]), groups), flush=True)
     try:
         yield
     finally:

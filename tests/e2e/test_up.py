@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +35,7 @@ def _write(folder: Path, text: str) -> Path:
 
 
 @contextmanager
-def _up(config: Path) -> Iterator[dict[str, str]]:
+def _up(config: Path) -> Generator[dict[str, str]]:
     ready_file = config.parent / "data" / "ready.json"
     process = subprocess.Popen([*COMMAND, "up", "--config", str(config)], stdout=subprocess.PIPE, text=True)
     try:
@@ -67,6 +69,26 @@ def test_a_fresh_start_answers_and_knows_nothing_yet(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, "the loop has not looked"
             time.sleep(0.02)
         assert httpx2.get(f"{ready['url']}/api/health").json()["status"] == "ok"
+
+
+def test_every_port_that_it_listens_on_is_said(tmp_path: Path) -> None:
+    config = _write(tmp_path, FREE_PORTS.replace("null", "0"))
+    command = [*COMMAND, "up", "--config", str(config)]
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        said: list[str] = []
+        while "of Homeostat, for Prometheus" not in (said or [""])[-1]:
+            said.append(process.stdout.readline())
+            assert said[-1], "it ended before it had said everything"
+        sockets = process.net_connections()
+    finally:
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+    udp = {socket.SOCK_DGRAM}
+    listening = {one.laddr.port for one in sockets if one.status == psutil.CONN_LISTEN or one.type in udp}
+    assert {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", "".join(said))} == listening
+    assert len(listening) == 10
+    assert max(map(len, said)) <= 81
 
 
 def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from homeostat.observe.receivers.refusal import (
 from homeostat.observe.receivers.room import Room
 from homeostat.observe.receivers.zipkin_translate import Translated, to_otlp
 
-_PATH: Final = "/api/v2/spans"
+PATH: Final = "/api/v2/spans"
 _HEALTH_PATH: Final = "/health"
 _PROTOBUF: Final = b"application/x-protobuf"
 _READERS: Final = {
@@ -74,8 +74,8 @@ class ZipkinHttp:
 
 
 def _encoding(scope: Message, headers: dict[bytes, bytes]) -> bytes:
-    if scope["path"] != _PATH:
-        message = f"Nothing is accepted at {scope['path']}. Spans of Zipkin's version 2 are, at {_PATH}."
+    if scope["path"] != PATH:
+        message = f"Nothing is accepted at {scope['path']}. Spans of Zipkin's version 2 are, at {PATH}."
         raise RefusedError(Refusal(404, GRPC_NOT_FOUND, "unknown_path", message))
     if scope["method"] != "POST":
         raise RefusedError(Refusal(405, GRPC_UNIMPLEMENTED, "method", "Use POST."))
