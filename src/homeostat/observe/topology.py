@@ -1,14 +1,14 @@
 """Who calls whom: server spans joined with the client spans that they answer, across requests and processes.
 
 Used by ``observe.red`` under its lock. A call's two halves come from two processes, in any order, usually within
-seconds: each half waits for the other for at least ``_WAIT_S`` and at most twice as long, within a bound.
+seconds: each half waits for the other for at least ``WAIT_S`` and at most twice as long, within a bound.
 """
 
 import io
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import pyarrow as pa
 from homeostat.core.red import Edge
 from homeostat.observe.red_buckets import Buckets, Keys, Sums, Timed, add_up
 from homeostat.observe.red_delta import EDGE_BITS, Growing
+from homeostat.observe.waiting import WAIT_S, WAITING_MAX, Call, WaitingCalls
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import (
     KIND_CLIENT,
@@ -28,18 +29,12 @@ from homeostat.store.telemetry.schema import (
     id_words,
 )
 
-_WAIT_S: Final = 60
-_WAITING_MAX: Final = 100_000  # of each half, per generation: about 20 MB
 _CALLEE: Final = (1 << EDGE_BITS) - 1
 _TRACE_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
 _AGES: Final = ("young", "old")
 _NOWHERE: Final = np.int64(-1)
 
-Call = tuple[int, int, float, float]
-"""Second, callee, error (0 or 1), duration in ms."""
-
-Half = TypeVar("Half")
 Numbers = npt.NDArray[np.int64]
 
 
@@ -48,45 +43,33 @@ def edge_key(caller: int, callee: int) -> int:
     return caller << EDGE_BITS | callee
 
 
-class _Waiting(Generic[Half]):
-    """Halves by span, in two generations: the older one is forgotten when the younger one is full or old."""
+class _WaitingClients:
+    """Services by span, in two generations: the older one is forgotten when the younger one is full or old."""
 
     def __init__(self) -> None:
-        self._young: dict[int, Half] = {}
-        self._old: dict[int, Half] = {}
+        self._young: dict[int, int] = {}
+        self._old: dict[int, int] = {}
         self._since_s = 0
 
     def turn(self, coming: int, now_s: int) -> None:
         """Make room for so many."""
-        if len(self._young) + coming > _WAITING_MAX or abs(now_s - self._since_s) >= _WAIT_S:
+        if len(self._young) + coming > WAITING_MAX or abs(now_s - self._since_s) >= WAIT_S:
             self._old, self._young, self._since_s = self._young, {}, now_s
 
-    def put(self, key: int, half: Half) -> None:
-        self._young[key] = half
+    def put_all(self, keys: Sequence[int], services: Sequence[int]) -> None:
+        self._young.update(zip(keys, services, strict=False))
 
-    def put_all(self, keys: Sequence[int], halves: Sequence[Half]) -> None:
-        self._young.update(zip(keys, halves, strict=False))
+    def get(self, key: int) -> int | None:
+        service = self._young.get(key)
+        return service if service is not None else self._old.get(key)
 
-    def known(self, keys: Sequence[int]) -> list[int]:
-        """Those of the keys that wait here."""
-        young, old = self._young, self._old
-        return [key for key in keys if key in young or key in old] if young or old else []
-
-    def get(self, key: int) -> Half | None:
-        half = self._young.get(key)
-        return half if half is not None else self._old.get(key)
-
-    def generations(self) -> tuple[dict[int, Half], dict[int, Half]]:
+    def generations(self) -> tuple[dict[int, int], dict[int, int]]:
         """The younger and the older one."""
         return self._young, self._old
 
-    def begin(self, young: dict[int, Half], old: dict[int, Half], now_s: int) -> None:
+    def begin(self, young: dict[int, int], old: dict[int, int], now_s: int) -> None:
         """With those that waited when this was saved."""
         self._young, self._old, self._since_s = young, old, now_s
-
-    def pop(self, key: int) -> Half | None:
-        young, old = self._young.pop(key, None), self._old.pop(key, None)
-        return young if young is not None else old
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +103,8 @@ class Topology:
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
         self.delta: Growing | None = None  # what is counted is added to it as well
-        self._clients: _Waiting[int] = _Waiting()
-        self._servers: _Waiting[list[Call]] = _Waiting()
+        self._clients = _WaitingClients()
+        self._servers = WaitingCalls()
 
     def fold(self, spans: pa.Table, end_s: Numbers, service: Numbers, now_s: int) -> None:
         """Join what a batch brings. ``end_s`` and ``service`` (its number): one entry per span."""
@@ -136,9 +119,9 @@ class Topology:
         answered = np.zeros(len(client), dtype=np.bool_)
         answered[place[joined]] = True
         waiting = ~answered | (kind[client] == KIND_PRODUCER)  # a message may have many consumers
-        alone = np.flatnonzero(place == _NOWHERE)[:_WAITING_MAX]
+        alone = np.flatnonzero(place == _NOWHERE)[:WAITING_MAX]
         self._join_servers(parent[alone].tolist(), calls.take(alone), now_s)
-        self._join_clients(own[waiting].tolist()[:_WAITING_MAX], caller[waiting].tolist(), now_s)
+        self._join_clients(own[waiting].tolist()[:WAITING_MAX], caller[waiting].tolist(), now_s)
 
     def _join_servers(self, parents: list[int], calls: _Calls, now_s: int) -> None:
         """Server spans whose client span came before, or has still to come."""
@@ -147,8 +130,7 @@ class Topology:
         known = np.array([caller is not None for caller in callers], dtype=np.bool_)
         self._count(np.array([caller for caller in callers if caller is not None]), calls.take(np.flatnonzero(known)))
         late = np.flatnonzero(~known)
-        for row, call in zip(late.tolist(), calls.take(late).tuples(), strict=True):
-            self._servers.put(parents[row], [*(self._servers.pop(parents[row]) or ()), call])
+        self._servers.put((parents[row] for row in late.tolist()), calls.take(late).tuples())
 
     def _join_clients(self, keys: list[int], services: list[int], now_s: int) -> None:
         """Client spans whose server span came before, or has still to come."""
@@ -161,7 +143,7 @@ class Topology:
         callers: list[int] = []
         calls: list[Call] = []
         for key in waiting:
-            answers = self._servers.pop(key) or ()
+            answers = self._servers.pop(key)
             callers += [callers_by_key[key]] * len(answers)
             calls += answers
         if calls:
