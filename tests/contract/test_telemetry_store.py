@@ -130,6 +130,30 @@ async def test_a_trace_comes_back_whole_wherever_its_spans_lie(fill: Fill, tmp_p
     assert await store.trace("no id") is None
 
 
+async def test_a_trace_as_columns_says_the_same_and_each_span_can_be_asked_for(fill: Fill, tmp_path: Path) -> None:
+    gateway, call, payment = _shop_trace(5, 0, error=True)
+    store = fill(tmp_path, [[payment], [gateway, *_shop_trace(6, 1)], [call], [call]])
+    trace, columns = await store.trace(trace_hex(5)), await store.trace_columns(trace_hex(5))
+    assert trace is not None
+    assert columns is not None
+    assert columns.span_ids == "".join(span.span_id for span in trace.spans)
+    assert columns.parents == (-1, 0, 1)
+    assert [columns.services[one] for one in columns.service] == ["gateway", "gateway", "payment"]
+    assert [columns.names[one] for one in columns.name] == ["POST /buy", "POST", "POST /pay"]
+    assert (columns.start, columns.start_ns) == (NOON, (0, 1_000_000, 2_000_000))
+    assert (columns.duration_ns, columns.status) == ((30_000_000, 25_000_000, 20_000_000), (2, 2, 2))
+    assert columns.kind == (2, 3, 2)
+    assert await store.span(trace_hex(5), trace.spans[2].span_id) == trace.spans[2]
+    assert await store.span(trace_hex(5), f"{99:016x}") is None
+    assert await store.spans_with(trace_hex(5), "CARD=visa") == [trace.spans[2].span_id]
+    assert await store.spans_with(trace_hex(5), "client") == [trace.spans[1].span_id]
+    assert await store.spans_with(trace_hex(5), "nowhere") == []
+    assert await store.trace_columns(trace_hex(7)) is None
+    assert await store.trace_columns("no id") is None
+    assert await store.span(trace_hex(7), f"{1:016x}") is None
+    assert await store.spans_with(trace_hex(7), "visa") is None
+
+
 async def test_a_span_that_was_sent_twice_is_there_once(fill: Fill, tmp_path: Path) -> None:
     spans = _shop_trace(5, 0)
     store = fill(tmp_path, [spans, spans, [*spans, *spans]])

@@ -26,7 +26,7 @@ def a_purchase(trace: int, at: float, *, shard: str = "1", error: bool = False, 
             error,
             {"shard": shard, "http.response.status_code": "500" if error else "200"},
             "card declined" if error else "",
-            {"exception": {"exception.type": "Declined"}} if error else {},
+            events={"exception": {"exception.type": "Declined"}} if error else {},
         ),
     ]
 

@@ -24,6 +24,7 @@ from homeostat.api import (
     self_healing,
     services,
     slos,
+    trace_page,
     traces,
     world_proxy,
 )
@@ -77,6 +78,7 @@ def _include(app: FastAPI, parts: ApiParts) -> None:
         incidents,
         runs,
         traces,
+        trace_page,
         analysis,
         metrics,
         metric_questions,

@@ -1,6 +1,7 @@
 """Traces: search, one by id, where its time went, and two side by side."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
@@ -45,9 +46,10 @@ async def trace(trace_id: str, here: Here) -> Trace:
 
 
 @router.get("/traces/{trace_id}/analysis", responses=NOT_FOUND)
-async def analysis(trace_id: str, here: Here) -> TraceAnalysis:
+async def analysis(trace_id: str, here: Here, spans: Literal["all", "shifted"] = "all") -> TraceAnalysis:
     """Where the time of a trace went: self times, the critical path, sums of operations."""
-    return await to_thread.run_sync(analyse, await _trace(here, trace_id))
+    found = await _trace(here, trace_id)
+    return await to_thread.run_sync(partial(analyse, found, only_shifted=spans == "shifted"))
 
 
 async def _trace(here: Context, text: str) -> Trace:

@@ -19,6 +19,7 @@ from homeostat.core.models import (
     Scalar,
     SensorEvent,
     Signal,
+    Span,
     Target,
     TimelineEntry,
     Trace,
@@ -27,6 +28,7 @@ from homeostat.core.models import (
 )
 from homeostat.core.records import RecordCounts
 from homeostat.core.red import Edge, RedMinutes, RedPoint, RedReach
+from homeostat.core.trace_columns import TraceColumns
 
 # -- time, chance, identity ---------------------------------------------------------------------------------
 
@@ -99,11 +101,19 @@ class RedHistory(RedReader, Protocol):
         ...
 
     def minutes(
-        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+        self,
+        service: str,
+        start_s: int,
+        end_s: int,
+        *,
+        operation: str | None = None,
+        histograms: bool = True,
+        within_ms: float | None = None,
     ) -> RedMinutes:
         """The whole minutes that begin in ``[start_s, end_s)``. 30 days of one service: about ten milliseconds.
 
-        Without ``histograms`` they have no buckets, and a month costs a third.
+        Without ``histograms`` they have no buckets, and a month costs a third. ``within_ms``: also count the requests
+        that took at most so long.
         """
         ...
 
@@ -113,6 +123,18 @@ class TelemetryStore(Protocol):
 
     async def trace(self, trace_id: str) -> Trace | None:
         """Every stored span of a trace, or None."""
+        ...
+
+    async def trace_columns(self, trace_id: str) -> TraceColumns | None:
+        """The same as columns, without what is only wanted of one span; or None."""
+        ...
+
+    async def span(self, trace_id: str, span_id: str) -> Span | None:
+        """One span of a trace (ids in hex) with all that is known of it, or None."""
+        ...
+
+    async def spans_with(self, trace_id: str, text: str) -> list[str] | None:
+        """Ids of the spans of a trace in which a text occurs, by start; None: there is no such trace."""
         ...
 
     async def search(self, query: TraceQuery) -> TracePage:

@@ -28,6 +28,7 @@ from homeostat.core.models import (
     Run,
     RunStatus,
     Severity,
+    Span,
     StorageStatus,
     Trace,
     TracePage,
@@ -36,6 +37,7 @@ from homeostat.core.models import (
 )
 from homeostat.core.ports import StateStore
 from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint, RedReach
+from homeostat.core.trace_columns import TraceColumns
 from homeostat.detect.health import HealthReader
 from homeostat.heartbeat import Heartbeat
 from homeostat.observe.analysis.latency import columns_of
@@ -137,7 +139,14 @@ class RedTable:
         return [self._sum(service, None, at, at + step_s) for at in range(start_s, end_s, step_s)]
 
     def minutes(
-        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+        self,
+        service: str,
+        start_s: int,
+        end_s: int,
+        *,
+        operation: str | None = None,
+        histograms: bool = True,
+        within_ms: float | None = None,
     ) -> RedMinutes:
         minutes = range(-(-start_s // 60) * 60, end_s, 60)
         points = [self._sum(service, operation, at, at + 60) for at in minutes]
@@ -157,6 +166,16 @@ class TraceTable:
 
     async def trace(self, trace_id: str) -> Trace | None:
         return self.stored.get(trace_id)
+
+    async def trace_columns(self, trace_id: str) -> TraceColumns | None:
+        return None
+
+    async def span(self, trace_id: str, span_id: str) -> Span | None:
+        spans = self.stored[trace_id].spans if trace_id in self.stored else ()
+        return next((span for span in spans if span.span_id == span_id), None)
+
+    async def spans_with(self, trace_id: str, text: str) -> list[str] | None:
+        return None
 
     async def search(self, query: TraceQuery) -> TracePage:
         self.asked = query

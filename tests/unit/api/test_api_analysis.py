@@ -68,6 +68,35 @@ async def test_the_analysis_of_a_trace_says_where_its_time_went(shop: Setup) -> 
     assert (await _get(shop, "/api/traces/nonsense/analysis")).status_code == 404
 
 
+async def test_of_an_analysis_only_the_shifted_spans_can_be_asked_for(shop: Setup) -> None:
+    answer = (await _get(shop, f"/api/traces/{trace_hex(5)}/analysis?spans=shifted")).json()
+    assert answer["spans"] == []
+    assert len(answer["critical_path"]) > 0
+    assert (await _get(shop, f"/api/traces/{trace_hex(5)}/analysis?spans=few")).status_code == 422
+
+
+async def test_the_page_of_a_trace_gets_columns_then_one_span_and_what_a_text_finds(shop: Setup) -> None:
+    path = f"/api/traces/{trace_hex(5)}"
+    trace, columns = (await _get(shop, path)).json(), (await _get(shop, f"{path}/columns")).json()
+    assert columns["span_ids"] == "".join(span["span_id"] for span in trace["spans"])
+    assert columns["parents"] == [-1, 0, 1]
+    last = trace["spans"][-1]
+    assert (await _get(shop, f"{path}/spans/{last['span_id'].upper()}")).json() == last
+    assert last["span_id"] in (await _get(shop, f"{path}/matches?text=SHARD=7")).json()["span_ids"]
+    assert (await _get(shop, f"{path}/matches?text=no such")).json() == {"span_ids": []}
+
+
+async def test_what_is_not_stored_or_no_id_is_told_apart_from_nothing_found(shop: Setup) -> None:
+    known, unknown = f"/api/traces/{trace_hex(5)}", f"/api/traces/{trace_hex(999)}"
+    for path in (
+        *(f"{unknown}/columns", f"{unknown}/matches?text=x", f"{unknown}/spans/{1:016x}"),
+        *(f"{known}/spans/{99:016x}", f"{known}/spans/nonsense", "/api/traces/nonsense/columns"),
+    ):
+        assert (await _get(shop, path)).status_code == 404, path
+    assert (await _get(shop, f"{known}/matches")).status_code == 422
+    assert (await _get(shop, f"{known}/matches?text={'x' * 1001}")).status_code == 422
+
+
 async def test_two_traces_are_compared(shop: Setup) -> None:
     answer = (await _get(shop, f"/api/traces/compare?left={trace_hex(1)}&right={trace_hex(5)}")).json()
     assert answer["delta_ms"] == 380

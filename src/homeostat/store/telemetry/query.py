@@ -43,6 +43,12 @@ def find_trace(view: View, trace_id: str) -> Trace | None:
     return trace_of(trace_id.lower(), rows) if rows is not None else None
 
 
+def rows_of_trace(view: View, trace_id: str, names: Sequence[str]) -> pa.Table | None:
+    """Some columns (``trace_id`` among them) of every stored row of a trace (lower-case hex); None without any."""
+    wanted = id_of(trace_id)
+    return _rows_of(view, [wanted], names) if wanted is not None else None
+
+
 def find_many(view: View, trace_ids: Sequence[str]) -> list[Trace]:
     """Those of these traces that are stored, in the order in which they were asked for."""
     wanted = list(dict.fromkeys(one for text in trace_ids if (one := id_of(text)) is not None))
@@ -53,8 +59,10 @@ def find_many(view: View, trace_ids: Sequence[str]) -> list[Trace]:
     return [by_id[one.hex()] for one in wanted if one.hex() in by_id]
 
 
-def _rows_of(view: View, trace_ids: Collection[bytes]) -> pa.Table | None:
-    keys, names = [trace_key(one) for one in trace_ids], SPAN_SCHEMA.names
+def _rows_of(
+    view: View, trace_ids: Collection[bytes], names: Sequence[str] = tuple(SPAN_SCHEMA.names)
+) -> pa.Table | None:
+    keys = [trace_key(one) for one in trace_ids]
     tables = readable(lambda source: source.traces(keys, names), sources_of(view))
     if view.shared is not None:
         tables.append(view.shared.spans(list(trace_ids), names))

@@ -127,8 +127,12 @@ def traces_of(spans: pa.Table) -> list[Trace]:
 
 
 def _probability(rows: list[_Row]) -> float:
+    return probability_of(row.get("sampling_probability") for row in rows)
+
+
+def probability_of(values: Iterable[float | None]) -> float:
     """One for a trace: its spans carry the same, unless some came before sampling was turned on."""
-    given = [value for row in rows if (value := row.get("sampling_probability")) and 0 < value < 1]
+    given = [value for value in values if value and 0 < value < 1]
     return _short(min(given)) if given else 1.0
 
 

@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import BadRequestError, StoreCorruptError
-from homeostat.core.models import Trace, TracePage, TraceQuery
+from homeostat.core.models import Span, Trace, TracePage, TraceQuery
 from homeostat.core.ports import Clock
+from homeostat.core.trace_columns import TraceColumns
+from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.lane import FlushPolicy, Lane, LaneSpec
 from homeostat.store.telemetry.query import (
     examples,
@@ -22,13 +24,16 @@ from homeostat.store.telemetry.query import (
     find_many,
     find_trace,
     operations_since,
+    rows_of_trace,
     services_since,
 )
-from homeostat.store.telemetry.rows import to_ns
+from homeostat.store.telemetry.rows import to_ns, trace_of
+from homeostat.store.telemetry.schema import SPAN_SCHEMA
 from homeostat.store.telemetry.search import find_traces
 from homeostat.store.telemetry.segment import SPAN_LAYOUT, Segment
 from homeostat.store.telemetry.shared import SharedSpans
 from homeostat.store.telemetry.sources import View
+from homeostat.store.telemetry.trace_columns import TEXT_COLUMNS, TRACE_COLUMNS, columns_of, spans_with
 from homeostat.store.telemetry.wal_format import KIND_TRACES
 
 __all__ = ["EmbeddedTelemetryStore", "FlushPolicy", "TRACES"]
@@ -73,6 +78,37 @@ class EmbeddedTelemetryStore(Lane[Segment]):
     async def trace(self, trace_id: str) -> Trace | None:
         """Every stored span of a trace, or None."""
         return await self._ask_view(lambda view: find_trace(view, trace_id), undecided=True)
+
+    async def trace_columns(self, trace_id: str) -> TraceColumns | None:
+        """Every stored span of a trace as columns, or None."""
+
+        def question(view: View) -> TraceColumns | None:
+            rows = rows_of_trace(view, trace_id, TRACE_COLUMNS)
+            return columns_of(trace_id.lower(), rows) if rows is not None else None
+
+        return await self._ask_view(question, undecided=True)
+
+    async def span(self, trace_id: str, span_id: str) -> Span | None:
+        """One stored span with all that is known of it, or None."""
+        wanted = pa.scalar(bytes.fromhex(span_id), SPAN_SCHEMA.field("span_id").type)
+
+        def question(view: View) -> Span | None:
+            rows = rows_of_trace(view, trace_id, SPAN_SCHEMA.names)
+            if rows is None:
+                return None
+            found = trace_of(trace_id, rows.filter(pc.equal(rows.column("span_id"), wanted)))
+            return found.spans[0] if found is not None else None
+
+        return await self._ask_view(question, undecided=True)
+
+    async def spans_with(self, trace_id: str, text: str) -> list[str] | None:
+        """Ids of the spans of a trace in which a text occurs, by start; None: there is no such trace."""
+
+        def question(view: View) -> list[str] | None:
+            rows = rows_of_trace(view, trace_id, TEXT_COLUMNS)
+            return spans_with(rows, text) if rows is not None and rows.num_rows else None
+
+        return await self._ask_view(question, undecided=True)
 
     async def search(self, query: TraceQuery) -> TracePage:
         """Matching traces, newest first. Raises BadRequestError for a cursor that is none."""
