@@ -27,10 +27,54 @@ function inlineEntryStyles(): Plugin {
   };
 }
 
+/** Pages whose code index.html asks for at once, with the entry's, when it is opened under their address. */
+const EARLY_PAGES: Record<string, string> = {
+  "src/pages/trace/TracePage.tsx": "^/traces/[0-9a-f]{32}$",
+};
+
+function earlyPages(): Plugin {
+  return {
+    name: "homeostat-early-pages",
+    enforce: "post",
+    apply: "build",
+    generateBundle(_options, bundle) {
+      const page = bundle["index.html"];
+      if (page?.type !== "asset") return;
+      const chunks = Object.values(bundle).filter((one) => one.type === "chunk");
+      const byFile = new Map(chunks.map((chunk) => [chunk.fileName, chunk]));
+      const files = (file: string, known = new Set<string>()): Set<string> => {
+        const chunk = byFile.get(file);
+        if (chunk === undefined || chunk.isEntry || known.has(file)) return known;
+        known.add(file);
+        for (const sheet of chunk.viteMetadata?.importedCss ?? []) known.add(sheet);
+        for (const other of chunk.imports) files(other, known);
+        return known;
+      };
+      const early = Object.entries(EARLY_PAGES).map(([source, path]) => {
+        const chunk = chunks.find((one) => one.facadeModuleId?.endsWith(source));
+        if (chunk === undefined) throw new Error(`${source} has no chunk of its own.`);
+        return [path, [...files(chunk.fileName)].map((file) => `/${file}`)];
+      });
+      const script = `<script>
+      for (const [path, files] of ${JSON.stringify(early)}) {
+        if (!new RegExp(path, "i").test(location.pathname)) continue;
+        for (const href of files) {
+          const link = document.createElement("link");
+          const isCode = href.endsWith(".js");
+          Object.assign(link, isCode ? { rel: "modulepreload", crossOrigin: "", href } : { rel: "preload", as: "style", crossOrigin: "", href });
+          document.head.append(link);
+        }
+      }
+    </script>`;
+      page.source = String(page.source).replace("</title>", () => `</title>\n    ${script}`);
+    },
+  };
+}
+
 const server = process.env.HOMEOSTAT_URL ?? "http://127.0.0.1:4000";
 
 export default defineConfig({
-  plugins: [react(), inlineEntryStyles()],
+  plugins: [react(), inlineEntryStyles(), earlyPages()],
   build: {
     outDir: process.env.HOMEOSTAT_WEB_OUT ?? "../src/homeostat/web/static",
     emptyOutDir: true,

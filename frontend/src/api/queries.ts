@@ -14,7 +14,6 @@ import type {
   RedSeries,
   Run,
   TimelineEntry,
-  Trace,
 } from "./types";
 
 const OVERVIEW_EVERY_MS = 4_000;
@@ -91,15 +90,6 @@ export function useTimeline() {
     queryKey: ["timeline"],
     queryFn: ({ signal }) => getJson<TimelineEntry[]>("/api/timeline", { minutes: 60, limit: 500 }, signal),
     refetchInterval: 60_000,
-  });
-}
-
-export function useTrace(traceId: string) {
-  return useQuery({
-    queryKey: ["trace", traceId],
-    queryFn: ({ signal }) => getJson<Trace>(`/api/traces/${encodeURIComponent(traceId)}`, {}, signal),
-    staleTime: 30_000,
-    structuralSharing: false,
   });
 }
 

@@ -66,7 +66,7 @@ export function useComparison(left: string, right: string) {
 export function useTraceAnalysis(traceId: string) {
   return useQuery({
     queryKey: ["trace", traceId, "analysis"],
-    queryFn: ({ signal }) => getJson<TraceAnalysis>(`/api/traces/${encodeURIComponent(traceId)}/analysis`, {}, signal),
+    queryFn: ({ signal }) => getJson<TraceAnalysis>(`/api/traces/${encodeURIComponent(traceId)}/analysis`, { spans: "shifted" }, signal),
     staleTime: 30_000,
     structuralSharing: false,
   });

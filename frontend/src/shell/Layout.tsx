@@ -2,6 +2,7 @@ import { Suspense } from "react";
 import { NavLink, Outlet, useLocation } from "react-router";
 
 import { OPEN_INCIDENTS_MAX, useIncidents } from "../api/queries";
+import { pages } from "../pages/all";
 import { ErrorBoundary } from "../ui/ErrorBoundary";
 import { Skeleton } from "../ui/States";
 import { Banners } from "./Banners";
@@ -38,6 +39,16 @@ function OpenCount() {
   );
 }
 
+const SECTIONS = [
+  { to: "/incidents", text: "Incidents", page: pages.incidents, aside: <OpenCount /> },
+  { to: "/traces", text: "Traces", page: pages.traces },
+  { to: "/map", text: "Map", page: pages.map },
+  { to: "/logs", text: "Logs", page: pages.logs },
+  { to: "/metrics-explorer", text: "Metrics", page: pages.metrics },
+  { to: "/slos", text: "SLOs", page: pages.slos },
+  { to: "/events", text: "Events", page: pages.events },
+];
+
 /** What surrounds every page. */
 export function Layout() {
   const { pathname } = useLocation();
@@ -53,16 +64,13 @@ export function Layout() {
             <NavLink to="/" end>
               Overview
             </NavLink>
-            <NavLink to="/incidents">
-              Incidents
-              <OpenCount />
-            </NavLink>
-            <NavLink to="/traces">Traces</NavLink>
-            <NavLink to="/map">Map</NavLink>
-            <NavLink to="/logs">Logs</NavLink>
-            <NavLink to="/metrics-explorer">Metrics</NavLink>
-            <NavLink to="/slos">SLOs</NavLink>
-            <NavLink to="/events">Events</NavLink>
+            {SECTIONS.map(({ to, text, page, aside }) => (
+              // Whoever points at it will often want it: its code is then there when it is chosen.
+              <NavLink key={to} to={to} onPointerEnter={page.preload} onFocus={page.preload}>
+                {text}
+                {aside}
+              </NavLink>
+            ))}
           </nav>
           <ThemeSwitch />
         </div>

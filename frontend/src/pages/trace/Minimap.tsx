@@ -19,7 +19,7 @@ function draw(canvas: HTMLCanvasElement, layout: Layout, width: number): void {
   const bad = cssColor("--series-bad");
   const rowHeight = Math.max(1, Math.min(4, HEIGHT / rows.length));
   rows.forEach((row, index) => {
-    const name = layout.colors.get(row.span.service) ?? "--span-0";
+    const name = layout.colors.get(row.service) ?? "--span-0";
     let color = colors.get(name);
     if (color === undefined) {
       color = cssColor(name);
@@ -27,7 +27,7 @@ function draw(canvas: HTMLCanvasElement, layout: Layout, width: number): void {
     }
     context.fillStyle = row.errorOrigin ? bad : color;
     const x = (row.startMs / durationMs) * width;
-    const w = Math.max(1, (row.span.duration_ms / durationMs) * width);
+    const w = Math.max(1, (row.durationMs / durationMs) * width);
     context.fillRect(x, (index / rows.length) * (HEIGHT - rowHeight), w, rowHeight);
   });
 }

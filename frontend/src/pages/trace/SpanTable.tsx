@@ -1,12 +1,13 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
 
 import { duration } from "../../lib/format";
+import { useRowWindow } from "../../lib/useRowWindow";
 import { Icon } from "../../ui/Icon";
 import type { CriticalPath } from "./critical";
 import type { Row } from "./layout";
 
 const ROW_PX = 30;
+const NAME_SHOWN_MAX = 500; // more never fits
 
 type Column = "start" | "service" | "name" | "duration" | "self" | "critical" | "status";
 
@@ -21,7 +22,7 @@ const COLUMNS: { id: Column; text: string; num?: boolean }[] = [
 ];
 
 function criticalMs(critical: CriticalPath | null, row: Row): number {
-  return critical?.pieces.get(row.span.span_id)?.reduce((sum, piece) => sum + piece.durationMs, 0) ?? 0;
+  return critical?.pieces.get(row.id)?.reduce((sum, piece) => sum + piece.durationMs, 0) ?? 0;
 }
 
 function comparer(column: Column, critical: CriticalPath | null): (a: Row, b: Row) => number {
@@ -29,17 +30,17 @@ function comparer(column: Column, critical: CriticalPath | null): (a: Row, b: Ro
     case "start":
       return (a, b) => a.startMs - b.startMs;
     case "service":
-      return (a, b) => a.span.service.localeCompare(b.span.service);
+      return (a, b) => a.service.localeCompare(b.service);
     case "name":
-      return (a, b) => a.span.name.localeCompare(b.span.name);
+      return (a, b) => a.name.localeCompare(b.name);
     case "duration":
-      return (a, b) => b.span.duration_ms - a.span.duration_ms;
+      return (a, b) => b.durationMs - a.durationMs;
     case "self":
       return (a, b) => b.selfMs - a.selfMs;
     case "critical":
       return (a, b) => criticalMs(critical, b) - criticalMs(critical, a);
     case "status":
-      return (a, b) => Number(b.span.status === "error") - Number(a.span.status === "error");
+      return (a, b) => Number(b.failed) - Number(a.failed);
   }
 }
 
@@ -56,15 +57,10 @@ export function SpanTable({ rows, critical, matches, selected, onSelect }: Props
   const box = useRef<HTMLDivElement>(null);
   const [by, setBy] = useState<Column>("start");
   const shown = useMemo(() => {
-    const wanted = matches === null ? rows : rows.filter((row) => matches.has(row.span.span_id));
+    const wanted = matches === null ? rows : rows.filter((row) => matches.has(row.id));
     return wanted.toSorted(comparer(by, critical));
   }, [rows, by, critical, matches]);
-  const list = useVirtualizer({
-    count: shown.length,
-    getScrollElement: () => box.current,
-    estimateSize: () => ROW_PX,
-    overscan: 16,
-  });
+  const { from, to, slots } = useRowWindow(box, shown.length, ROW_PX);
   return (
     <section className="card spans" aria-label="Spans">
       {/* A scrolling region has to be reachable by keyboard. */}
@@ -88,40 +84,38 @@ export function SpanTable({ rows, critical, matches, selected, onSelect }: Props
               ))}
             </div>
           </div>
-          <div role="rowgroup" className="spans__body" style={{ height: list.getTotalSize() }}>
-            {list.getVirtualItems().map((item) => {
-              const row = shown[item.index];
-              if (row === undefined) return null;
-              const { span } = row;
+          <div role="rowgroup" className="spans__body" style={{ height: shown.length * ROW_PX }}>
+            {shown.slice(from, to).map((row, offset) => {
+              const index = from + offset;
               const onPath = criticalMs(critical, row);
               return (
                 <div
-                  key={span.span_id}
+                  key={index % slots}
                   role="row"
-                  aria-rowindex={item.index + 2}
+                  aria-rowindex={index + 2}
                   className="spans__row"
-                  data-selected={span.span_id === selected}
-                  style={{ transform: `translateY(${item.start}px)` }}
+                  data-selected={row.id === selected}
+                  style={{ transform: `translateY(${index * ROW_PX}px)` }}
                 >
                   <span role="cell" className="num">+{duration(row.startMs)}</span>
-                  <span role="cell">{span.service}</span>
+                  <span role="cell">{row.service}</span>
                   <span role="cell">
-                    <button type="button" className="link-button" onClick={() => onSelect(span.span_id)}>
-                      {span.name}
+                    <button type="button" className="link-button" onClick={() => onSelect(row.id)}>
+                      {row.name.slice(0, NAME_SHOWN_MAX)}
                     </button>
                   </span>
-                  <span role="cell" className="num">{duration(span.duration_ms)}</span>
+                  <span role="cell" className="num">{duration(row.durationMs)}</span>
                   <span role="cell" className="num">{duration(row.selfMs)}</span>
                   <span role="cell" className="num">
                     {critical === null ? "–" : onPath === 0 ? <span className="quiet">not on it</span> : duration(onPath)}
                   </span>
                   <span role="cell">
-                    {span.status === "error" ? (
+                    {row.failed ? (
                       <span className="status status--bad">
                         <Icon name="alert" size={13} /> error
                       </span>
                     ) : (
-                      <span className="quiet">{span.status}</span>
+                      <span className="quiet">{row.status}</span>
                     )}
                   </span>
                 </div>

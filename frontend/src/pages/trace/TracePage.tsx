@@ -2,13 +2,13 @@ import { useDeferredValue, useEffect, useMemo, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 
 import { ApiError } from "../../api/client";
-import { useTrace } from "../../api/queries";
+import { useMatches, useTraceColumns, type TraceColumns } from "../../api/traceColumns";
 import { useTraceAnalysis } from "../../api/traceQueries";
 import type { TraceAnalysis } from "../../api/traceTypes";
-import type { Trace } from "../../api/types";
 import { colorOf } from "../../lib/colors";
 import { dayAndTime, duration, plural } from "../../lib/format";
 import { usePageTitle } from "../../lib/usePageTitle";
+import { useSettled } from "../../lib/useSettled";
 import { CopyButton } from "../../ui/CopyButton";
 import { Icon } from "../../ui/Icon";
 import { Segments } from "../../ui/Segments";
@@ -27,13 +27,58 @@ import "../../styles/analysis.css";
 import "./trace.css";
 
 const ADDRESS_AFTER_MS = 250;
+const ASK_AFTER_MS = 150; // of quiet after a key
 
-function Head({ trace, layout }: { trace: Trace; layout: Layout }) {
-  const root = layout.rows[0]?.span;
+const SERVICES_FIRST = 24;
+const TITLE_MAX = 240;
+
+function Services({ layout }: { layout: Layout }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? layout.services : layout.services.slice(0, SERVICES_FIRST);
+  return (
+    <ul className="trace-services" aria-label="Services">
+      {shown.map(({ service, spans, errors }) => (
+        <li key={service}>
+          <i style={{ background: colorOf(layout.colors, service) }} aria-hidden="true" /> <bdi>{service}</bdi>{" "}
+          <span className="quiet">
+            {spans}
+            <span className="sr-only"> spans</span>
+          </span>
+          {errors > 0 && (
+            <span className="status status--bad">
+              <Icon name="alert" size={12} />
+              {errors}
+              <span className="sr-only"> errors</span>
+            </span>
+          )}
+        </li>
+      ))}
+      {shown.length < layout.services.length && (
+        <li>
+          <button type="button" className="link-button" onClick={() => setAll(true)}>
+            and {plural(layout.services.length - shown.length, "more service")}
+          </button>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function Head({ trace, layout }: { trace: TraceColumns; layout: Layout }) {
+  const { root } = layout;
   const sampling = samplingSentence(trace.sampling_probability, trace.sampling_reason);
   return (
     <header className="trace-head">
-      <h1>{root === undefined ? "Trace" : `${root.service} · ${root.name}`}</h1>
+      <h1>
+        {root === undefined ? (
+          "Trace"
+        ) : (
+          <>
+            <bdi>{root.service}</bdi> · <bdi>{root.name.slice(0, TITLE_MAX)}</bdi>
+            {root.name.length > TITLE_MAX && " …"}
+          </>
+        )}
+      </h1>
       <p className="trace-head__line">
         <strong>{duration(layout.durationMs)}</strong>
         <span>{plural(layout.rows.length, "span")}</span>
@@ -42,7 +87,7 @@ function Head({ trace, layout }: { trace: Trace; layout: Layout }) {
             <Icon name="alert" size={14} /> {plural(layout.errors, "error")}
           </span>
         )}
-        {root !== undefined && <time dateTime={root.start}>{dayAndTime(new Date(root.start), true)}</time>}
+        <time dateTime={trace.start}>{dayAndTime(new Date(trace.start), true)}</time>
         <span className="trace-head__id">
           <code className="quiet">{trace.trace_id}</code>
           <CopyButton text={trace.trace_id} label="Copy id" />
@@ -50,24 +95,7 @@ function Head({ trace, layout }: { trace: Trace; layout: Layout }) {
         <Link to={`/traces/compare?left=${trace.trace_id}`}>Compare with …</Link>
       </p>
       {sampling !== "" && <p className="quiet">{sampling}</p>}
-      <ul className="trace-services" aria-label="Services">
-        {layout.services.map(({ service, spans, errors }) => (
-          <li key={service}>
-            <i style={{ background: colorOf(layout.colors, service) }} aria-hidden="true" /> {service}{" "}
-            <span className="quiet">
-              {spans}
-              <span className="sr-only"> spans</span>
-            </span>
-            {errors > 0 && (
-              <span className="status status--bad">
-                <Icon name="alert" size={12} />
-                {errors}
-                <span className="sr-only"> errors</span>
-              </span>
-            )}
-          </li>
-        ))}
-      </ul>
+      <Services layout={layout} />
     </header>
   );
 }
@@ -120,34 +148,59 @@ function useView(): { view: View; onlyCritical: boolean; change: (name: "view" |
   return { view, onlyCritical: params.get("path") === "critical", change };
 }
 
-/** Nothing moves until the analysis has come, and then only what a wrong clock had put into the wrong place. */
-function useLayout(trace: Trace, analysis: TraceAnalysis | undefined): Layout {
-  const shifts = useMemo(() => (analysis === undefined ? undefined : shiftsOf(analysis)), [analysis]);
-  const moved = shifts !== undefined && shifts.size > 0 ? shifts : undefined;
-  return useMemo(() => layoutTrace(trace.spans, moved), [trace, moved]);
+interface Placed {
+  layout: Layout;
+  shifts: ReadonlyMap<string, number>;
 }
 
-function useFind(layout: Layout, selected: string | null, select: (id: string) => void) {
+const UNSHIFTED: ReadonlyMap<string, number> = new Map();
+
+/** Nothing moves until the analysis has come, and then only what a wrong clock had put into the wrong place. */
+function useLayout(trace: TraceColumns, analysis: TraceAnalysis | undefined): Placed {
+  const shifts = useMemo(() => {
+    const found = analysis === undefined ? UNSHIFTED : shiftsOf(analysis);
+    return found.size > 0 ? found : UNSHIFTED;
+  }, [analysis]);
+  const layout = useMemo(() => layoutTrace(trace, shifts), [trace, shifts]);
+  return { layout, shifts };
+}
+
+/** Names and ids are found at once, attributes and events when the server has answered. */
+function useFind(traceId: string, layout: Layout, selected: string | null, select: (id: string) => void) {
   const [text, setText] = useState("");
-  const asked = useDeferredValue(text);
-  const found = useMemo(() => findSpans(layout.rows, asked), [layout, asked]);
+  const [waiting, setWaiting] = useState<1 | -1 | null>(null); // a step that was asked for before there was a match
+  const asked = useDeferredValue(text.trim());
+  const settled = useSettled(asked, ASK_AFTER_MS);
+  const answer = useMatches(traceId, settled);
+  const others = settled === asked ? answer.data?.span_ids : undefined;
+  const found = useMemo(() => findSpans(layout.rows, asked, others), [layout, asked, others]);
   const matches = useMemo(() => (found === null ? null : new Set(found)), [found]);
   const onStep = (by: 1 | -1) => {
     const next = found === null ? null : step(found, selected, by);
     if (next !== null) select(next);
+    setWaiting(next === null && text.trim() !== "" ? by : null);
   };
+  if (waiting !== null && found !== null && found.length > 0) {
+    setWaiting(null);
+    const next = step(found, selected, waiting);
+    if (next !== null) select(next);
+  }
   const at = found === null || selected === null ? 0 : found.indexOf(selected) + 1;
-  return { matches, box: <FindBox text={text} found={found?.length ?? null} at={at} onText={setText} onStep={onStep} /> };
+  const onText = (to: string) => {
+    setText(to);
+    setWaiting(null);
+  };
+  return { matches, box: <FindBox text={text} found={found?.length ?? null} at={at} onText={onText} onStep={onStep} /> };
 }
 
-function Content({ trace }: { trace: Trace }) {
+function Content({ trace }: { trace: TraceColumns }) {
   const analysis = useTraceAnalysis(trace.trace_id);
-  const layout = useLayout(trace, analysis.data);
+  const { layout, shifts } = useLayout(trace, analysis.data);
   const critical = useMemo(() => (analysis.data === undefined ? null : criticalPath(analysis.data)), [analysis.data]);
-  const rowsById = useMemo(() => new Map(layout.rows.map((row) => [row.span.span_id, row])), [layout]);
+  const rowsById = useMemo(() => new Map(layout.rows.map((row) => [row.id, row])), [layout]);
   const [selected, select] = useSelectedSpan();
   const { view, onlyCritical, change } = useView();
-  const { matches, box } = useFind(layout, selected, select);
+  const { matches, box } = useFind(trace.trace_id, layout, selected, select);
   const row = selected === null ? undefined : rowsById.get(selected);
   const criticalMs =
     critical === null || selected === null
@@ -193,7 +246,7 @@ function Content({ trace }: { trace: Trace }) {
         )}
         {view === "table" && (
           <SpanTable
-            rows={onlyCritical && critical !== null ? layout.rows.filter((one) => critical.pieces.has(one.span.span_id)) : layout.rows}
+            rows={onlyCritical && critical !== null ? layout.rows.filter((one) => critical.pieces.has(one.id)) : layout.rows}
             critical={critical}
             matches={matches}
             selected={selected}
@@ -206,7 +259,16 @@ function Content({ trace }: { trace: Trace }) {
           ) : (
             <OperationsTable rows={analysis.data.operations} totalMs={critical?.totalMs ?? 0} />
           ))}
-        {row !== undefined && <SpanPanel row={row} criticalMs={criticalMs} onClose={() => select(null)} />}
+        {row !== undefined && (
+          <SpanPanel
+            key={row.id}
+            traceId={trace.trace_id}
+            row={row}
+            criticalMs={criticalMs}
+            shiftMs={shifts.get(row.id) ?? 0}
+            onClose={() => select(null)}
+          />
+        )}
       </div>
     </div>
   );
@@ -215,9 +277,9 @@ function Content({ trace }: { trace: Trace }) {
 /** One trace. The selected span stands in the address. */
 export default function TracePage() {
   const { id = "" } = useParams();
-  const query = useTrace(id);
+  const query = useTraceColumns(id);
   usePageTitle(`Trace ${id.slice(0, 8)}`);
-  if (query.data !== undefined && query.data.spans.length > 0) return <Content key={id} trace={query.data} />;
+  if (query.data !== undefined && query.data.parents.length > 0) return <Content key={id} trace={query.data} />;
   if (query.data !== undefined || (query.error instanceof ApiError && query.error.status === 404)) {
     return (
       <>

@@ -1,8 +1,8 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 
 import { colorOf } from "../../lib/colors";
 import { duration } from "../../lib/format";
+import { useRowWindow } from "../../lib/useRowWindow";
 import { Button } from "../../ui/Button";
 import type { CriticalPath } from "./critical";
 import { keyMove } from "./keyboard";
@@ -24,7 +24,7 @@ interface Props {
 
 /** All spans that have children: folding them leaves the roots. */
 function parents(rows: readonly Row[]): Set<string> {
-  return new Set(rows.filter((row) => row.children > 0).map((row) => row.span.span_id));
+  return new Set(rows.filter((row) => row.children > 0).map((row) => row.id));
 }
 
 function Axis({ durationMs }: { durationMs: number }) {
@@ -44,14 +44,9 @@ export function Waterfall({ layout, selected, critical, onlyCritical, matches, o
   const box = useRef<HTMLDivElement>(null);
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => visibleRows(layout.rows, collapsed), [layout, collapsed]);
-  const places = useMemo(() => new Map(rows.map((row, index) => [row.span.span_id, index])), [rows]);
+  const places = useMemo(() => new Map(rows.map((row, index) => [row.id, index])), [rows]);
   const at = selected === null ? -1 : (places.get(selected) ?? -1);
-  const list = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => box.current,
-    estimateSize: () => ROW_PX,
-    overscan: 16,
-  });
+  const { from, to, slots, reveal } = useRowWindow(box, rows.length, ROW_PX);
 
   const toggle = useCallback((id: string) => {
     setCollapsed((old) => {
@@ -62,13 +57,12 @@ export function Waterfall({ layout, selected, critical, onlyCritical, matches, o
   }, []);
 
   // What is selected from outside, by a search or the table, is unfolded.
-  if (selected !== null && at < 0 && collapsed.size > 0 && layout.rows.some((row) => row.span.span_id === selected)) {
+  if (selected !== null && at < 0 && collapsed.size > 0 && layout.rows.some((row) => row.id === selected)) {
     setCollapsed(new Set());
   }
 
-  const reveal = list.scrollToIndex;
   useEffect(() => {
-    if (at >= 0) reveal(at, { align: "auto" });
+    if (at >= 0) reveal(at);
   }, [at, reveal]);
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -77,16 +71,16 @@ export function Waterfall({ layout, selected, critical, onlyCritical, matches, o
     event.preventDefault();
     if (move.kind === "select") {
       const row = rows[move.index];
-      if (row !== undefined) onSelect(row.span.span_id);
+      if (row !== undefined) onSelect(row.id);
     } else toggle(move.id);
   };
   const nextError = () => {
     const origins = layout.rows.filter((row) => row.errorOrigin);
-    const current = origins.findIndex((row) => row.span.span_id === selected);
+    const current = origins.findIndex((row) => row.id === selected);
     const next = origins[(current + 1) % origins.length];
     if (next === undefined) return;
     setCollapsed(new Set());
-    onSelect(next.span.span_id);
+    onSelect(next.id);
     box.current?.focus();
   };
 
@@ -117,23 +111,23 @@ export function Waterfall({ layout, selected, critical, onlyCritical, matches, o
         aria-activedescendant={at >= 0 ? `span-${selected ?? ""}` : undefined}
         onKeyDown={onKeyDown}
       >
-        <div role="presentation" className="waterfall__space" style={{ height: list.getTotalSize() }}>
-          {list.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            return row === undefined ? null : (
+        <div role="presentation" className="waterfall__space" style={{ height: rows.length * ROW_PX }}>
+          {rows.slice(from, to).map((row, offset) => {
+            const index = from + offset;
+            return (
               <WaterfallRow
-                key={row.span.span_id}
+                key={index % slots}
                 row={row}
-                top={item.start}
+                top={index * ROW_PX}
                 durationMs={layout.durationMs}
-                color={colorOf(layout.colors, row.span.service)}
-                folded={collapsed.has(row.span.span_id)}
-                selected={row.span.span_id === selected}
-                critical={critical?.pieces.get(row.span.span_id)}
-                match={matches?.has(row.span.span_id) ?? false}
+                color={colorOf(layout.colors, row.service)}
+                folded={collapsed.has(row.id)}
+                selected={row.id === selected}
+                critical={critical?.pieces.get(row.id)}
+                match={matches?.has(row.id) ?? false}
                 dim={
-                  (onlyCritical && critical !== null && !critical.pieces.has(row.span.span_id)) ||
-                  (matches !== null && !matches.has(row.span.span_id))
+                  (onlyCritical && critical !== null && !critical.pieces.has(row.id)) ||
+                  (matches !== null && !matches.has(row.id))
                 }
                 onSelect={onSelect}
                 onToggle={toggle}

@@ -9,6 +9,9 @@ const INDENT_PX = 14;
 const INDENT_MAX_PX = 168;
 const LABEL_SHARE = 0.13; // of the width, that a label needs beside its bar
 
+const NAME_SHOWN_MAX = 500; // more never fits
+const NAME_SAID_MAX = 200; // characters of a name that are read out
+
 interface Props {
   row: Row;
   top: number;
@@ -40,13 +43,13 @@ interface BarProps {
 function Bar({ row, durationMs, color, critical }: BarProps) {
   const total = durationMs > 0 ? durationMs : 1;
   const left = row.startMs / total;
-  const width = row.span.duration_ms / total;
+  const width = row.durationMs / total;
   const place = left + width < 1 - LABEL_SHARE ? "after" : left > LABEL_SHARE ? "before" : "inside";
   return (
     <span className="bar">
       <span
         className="bar__fill"
-        data-error={row.span.status === "error"}
+        data-error={row.failed}
         style={{
           left: `${left * 100}%`,
           width: `max(2px, ${width * 100}%)`,
@@ -61,7 +64,7 @@ function Bar({ row, durationMs, color, critical }: BarProps) {
         />
       ))}
       <span className={`bar__label bar__label--${place}`} style={labelStyle(place, left, left + width)}>
-        {duration(row.span.duration_ms)}
+        {duration(row.durationMs)}
       </span>
     </span>
   );
@@ -70,13 +73,12 @@ function Bar({ row, durationMs, color, critical }: BarProps) {
 /** One span in the waterfall. */
 export const WaterfallRow = memo(function WaterfallRow(props: Props) {
   const { row, top, durationMs, color, folded, selected, critical, match, dim, onSelect, onToggle } = props;
-  const { span } = row;
-  const failed = span.status === "error";
+  const { id, failed } = row;
   return (
     // Keys are handled by the tree, which has the focus.
     // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
     <div
-      id={`span-${span.span_id}`}
+      id={`span-${id}`}
       className="wrow"
       data-match={match}
       data-dim={dim}
@@ -86,9 +88,9 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
       aria-setsize={row.siblings}
       aria-selected={selected}
       {...(row.children > 0 ? { "aria-expanded": !folded } : {})}
-      aria-label={`${span.service} ${span.name}, ${duration(span.duration_ms)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}${critical === undefined ? "" : ", on the critical path"}`}
+      aria-label={`${row.service} ${row.name.slice(0, NAME_SAID_MAX)}, ${duration(row.durationMs)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}${critical === undefined ? "" : ", on the critical path"}`}
       style={{ transform: `translateY(${top}px)` }}
-      onClick={() => onSelect(span.span_id)}
+      onClick={() => onSelect(id)}
     >
       <span className="wrow__name" style={{ paddingLeft: Math.min(row.depth * INDENT_PX, INDENT_MAX_PX) }}>
         {row.children > 0 ? (
@@ -98,7 +100,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
             aria-hidden="true"
             onClick={(event) => {
               event.stopPropagation();
-              onToggle(span.span_id);
+              onToggle(id);
             }}
           >
             <Icon name="chevron" size={12} />
@@ -112,8 +114,8 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
             <Icon name="alert" size={13} />
           </span>
         )}
-        <span className="wrow__service">{span.service}</span>
-        <span className="wrow__operation">{span.name}</span>
+        <span className="wrow__service">{row.service}</span>
+        <span className="wrow__operation">{row.name.slice(0, NAME_SHOWN_MAX)}</span>
         {folded && <span className="wrow__hidden">+{row.descendants}</span>}
       </span>
       <Bar row={row} durationMs={durationMs} color={color} critical={critical} />

@@ -2,20 +2,19 @@
 
 import type { Row } from "./layout";
 
-function says({ span }: Row, wanted: string): boolean {
-  const texts = [span.service, span.name, span.span_id, span.status_message, span.kind];
-  if (texts.some((text) => text.toLowerCase().includes(wanted))) return true;
-  for (const [key, value] of Object.entries(span.attributes)) {
-    if (`${key}=${value}`.toLowerCase().includes(wanted)) return true;
-  }
-  return span.events.some((event) => event.name.toLowerCase().includes(wanted));
+function says(row: Row, wanted: string): boolean {
+  return [row.service, row.name, row.id, row.kind].some((text) => text.toLowerCase().includes(wanted));
 }
 
-/** The spans in which the text occurs, in the order of the waterfall; null when nothing is asked for. */
-export function findSpans(rows: readonly Row[], text: string): string[] | null {
+/**
+ * The spans in which the text occurs, in the order of the waterfall; null when nothing is asked for. `others`: what
+ * the server found in attributes and events, once it has answered.
+ */
+export function findSpans(rows: readonly Row[], text: string, others: readonly string[] = []): string[] | null {
   const wanted = text.trim().toLowerCase();
   if (wanted === "") return null;
-  return rows.filter((row) => says(row, wanted)).map((row) => row.span.span_id);
+  const also = new Set(others);
+  return rows.filter((row) => also.has(row.id) || says(row, wanted)).map((row) => row.id);
 }
 
 /** The match after (or before) the selected span, around the end. */

@@ -15,7 +15,7 @@ function parentIndex(rows: readonly Row[], index: number): number {
 export function keyMove(key: string, rows: readonly Row[], at: number, collapsed: ReadonlySet<string>): Move | null {
   const row = rows[at];
   if (row === undefined) return rows.length > 0 ? { kind: "select", index: 0 } : null;
-  const id = row.span.span_id;
+  const id = row.id;
   const folded = collapsed.has(id);
   const last = rows.length - 1;
   switch (key) {

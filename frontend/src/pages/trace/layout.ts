@@ -1,174 +1,239 @@
 /**
- * From the spans of a trace to the rows of a waterfall. Pure, iterative (a chain of 10,000 spans must not overflow
- * the stack), and tolerant: parents may be missing, clocks may disagree, ids may form a ring.
+ * From the columns of a trace to the rows of a waterfall. Pure, without recursion (a chain of 10,000 spans must not
+ * overflow the stack), in time linear in the number of spans but for sorting, and tolerant: parents may be missing,
+ * clocks may disagree, ids may form a ring.
  */
 
-import type { Span } from "../../api/types";
+import { KINDS, NO_PARENT, PARENT_MISSING, SPAN_ID_DIGITS, STATUS_ERROR, STATUSES, type TraceColumns } from "../../api/traceColumns";
 import { serviceColors } from "../../lib/colors";
 
 export interface Row {
-  span: Span;
+  id: string;
+  service: string;
+  name: string;
+  kind: string;
+  status: string;
+  startMs: number; // from the beginning of the trace
+  durationMs: number;
+  selfMs: number; // time in which no child was running
+  failed: boolean;
+  errorOrigin: boolean; // an error that no child explains: it began here
   depth: number;
   children: number;
   descendants: number;
-  startMs: number; // from the beginning of the trace
-  selfMs: number; // time in which no child was running
-  errorOrigin: boolean; // an error that no child explains: it began here
-  orphan: boolean; // its parent was not stored
+  loose: "" | "orphan" | "ring"; // a root because its parent was not stored, or because a ring was cut open here
   position: number; // among its siblings, from 1
   siblings: number;
 }
 
+export interface ServiceTally {
+  service: string;
+  spans: number;
+  errors: number;
+}
+
 export interface Layout {
   rows: Row[]; // depth first, siblings by start
+  root: Row | undefined; // that stands for the trace: the first that names no parent, or else the first
   durationMs: number;
-  services: { service: string; spans: number; errors: number }[];
+  services: ServiceTally[]; // the most spans first
   colors: ReadonlyMap<string, string>; // custom property per service
   errors: number;
 }
 
 const NANOS_PER_MS = 1e6;
+const NONE = -1;
+const RING = -3;
 
-function byStart(a: Span, b: Span): number {
-  return a.start_unix_nano - b.start_unix_nano || b.duration_ms - a.duration_ms;
+/** Each span's times in milliseconds, shifted where its clock contradicts its parent's. */
+interface Times {
+  start: Float64Array;
+  duration: Float64Array;
+  begin: number;
+  end: number;
 }
 
-function childrenByParent(spans: readonly Span[]): { roots: Span[]; children: Map<string, Span[]> } {
-  const ids = new Set(spans.map((span) => span.span_id));
-  const roots: Span[] = [];
-  const children = new Map<string, Span[]>();
-  for (const span of spans) {
-    const parent = span.parent_span_id;
-    if (parent === null || parent === "" || parent === span.span_id || !ids.has(parent)) {
-      roots.push(span);
-      continue;
-    }
-    const siblings = children.get(parent);
-    if (siblings === undefined) children.set(parent, [span]);
-    else siblings.push(span);
+function at(list: ArrayLike<number>, index: number): number {
+  return list[index] ?? NONE;
+}
+
+export function spanId(columns: TraceColumns, index: number): string {
+  return columns.span_ids.slice(index * SPAN_ID_DIGITS, (index + 1) * SPAN_ID_DIGITS);
+}
+
+function timesOf(columns: TraceColumns, shiftsMs: ReadonlyMap<string, number>): Times {
+  const count = columns.parents.length;
+  const start = new Float64Array(count);
+  const duration = new Float64Array(count);
+  let begin = Infinity;
+  let end = -Infinity;
+  for (let index = 0; index < count; index += 1) {
+    const shift = shiftsMs.size === 0 ? 0 : (shiftsMs.get(spanId(columns, index)) ?? 0);
+    const from = at(columns.start_ns, index) / NANOS_PER_MS + shift;
+    const length = at(columns.duration_ns, index) / NANOS_PER_MS;
+    start[index] = from;
+    duration[index] = length;
+    if (from < begin) begin = from;
+    if (from + length > end) end = from + length;
   }
-  return { roots, children };
+  return { start, duration, begin, end };
 }
 
-/** Length of the part of [start, end) that the children (sorted by start) do not cover, in milliseconds. */
-export function uncoveredMs(span: Span, children: readonly Span[]): number {
-  const start = span.start_unix_nano / NANOS_PER_MS;
-  const end = start + span.duration_ms;
+/** Parents without rings: of each ring the span that starts first becomes a root. */
+function soundParents(columns: TraceColumns, start: Float64Array): Int32Array {
+  const parents = Int32Array.from(columns.parents);
+  const state = new Uint8Array(parents.length); // 1: on the way that is being climbed, 2: known to end at a root
+  for (let index = 0; index < parents.length; index += 1) {
+    const way: number[] = [];
+    let here = index;
+    while (here >= 0 && state[here] === 0) {
+      state[here] = 1;
+      way.push(here);
+      here = at(parents, here);
+    }
+    if (here >= 0 && state[here] === 1) {
+      const ring = way.slice(way.indexOf(here));
+      parents[ring.reduce((first, one) => (at(start, one) < at(start, first) ? one : first))] = RING;
+    }
+    for (const one of way) state[one] = 2;
+  }
+  return parents;
+}
+
+/** Children as lists through arrays: `first[parent]`, then `next[child]`, by start. Roots hang from the last place. */
+interface Tree {
+  parents: Int32Array;
+  first: Int32Array;
+  next: Int32Array;
+  counts: Int32Array;
+}
+
+function treeOf(columns: TraceColumns, { start, duration }: Times): Tree {
+  const parents = soundParents(columns, start);
+  const count = parents.length;
+  const order = Int32Array.from(parents.keys());
+  // The columns come in this order unless clocks were shifted.
+  const sorted = order.sort((a, b) => at(start, a) - at(start, b) || at(duration, b) - at(duration, a) || a - b);
+  const first = new Int32Array(count + 1).fill(NONE);
+  const next = new Int32Array(count).fill(NONE);
+  const counts = new Int32Array(count + 1);
+  for (let place = count - 1; place >= 0; place -= 1) {
+    const index = at(sorted, place);
+    const parent = at(parents, index);
+    const list = parent < 0 ? count : parent;
+    next[index] = at(first, list);
+    first[list] = index;
+    counts[list] = at(counts, list) + 1;
+  }
+  return { parents, first, next, counts };
+}
+
+/** What the children of a span (by start) leave of its time, and whether one of them failed. */
+function belowOf(index: number, tree: Tree, times: Times, status: readonly number[]): { selfMs: number; failed: boolean } {
+  const { start, duration } = times;
+  const end = at(start, index) + at(duration, index);
+  let reached = at(start, index);
   let covered = 0;
-  let reached = start;
-  for (const child of children) {
-    const from = Math.max(child.start_unix_nano / NANOS_PER_MS, reached);
-    const to = Math.min(child.start_unix_nano / NANOS_PER_MS + child.duration_ms, end);
+  let failed = false;
+  for (let child = at(tree.first, index); child !== NONE; child = at(tree.next, child)) {
+    if (status[child] === STATUS_ERROR) failed = true;
+    const from = Math.max(at(start, child), reached);
+    const to = Math.min(at(start, child) + at(duration, child), end);
     if (to > from) {
       covered += to - from;
       reached = to;
     }
   }
-  return Math.max(0, span.duration_ms - covered);
+  return { selfMs: Math.max(0, at(duration, index) - covered), failed };
 }
 
-interface Pending {
-  span: Span;
-  depth: number;
-  position: number;
-  siblings: number;
-  orphan: boolean;
+function looseness(parent: number): Row["loose"] {
+  return parent === PARENT_MISSING ? "orphan" : parent === RING ? "ring" : "";
 }
 
-function pushSiblings(stack: Pending[], spans: Span[], depth: number, isRoot: boolean): void {
-  const sorted = spans.sort(byStart);
-  for (let index = sorted.length - 1; index >= 0; index -= 1) {
-    const span = sorted[index];
-    if (span === undefined) continue;
-    const orphan = isRoot && span.parent_span_id !== null && span.parent_span_id !== "";
-    stack.push({ span, depth, position: index + 1, siblings: sorted.length, orphan });
-  }
-}
-
-/** Fills in how many rows lie below each one: the rows up to the next of the same or a smaller depth. */
-function countDescendants(rows: Row[]): void {
-  const open: number[] = [];
-  const close = (index: number, end: number) => {
-    const row = rows[index];
-    if (row !== undefined) row.descendants = end - index - 1;
+function rowsOf(columns: TraceColumns, tree: Tree, times: Times): Row[] {
+  const count = columns.parents.length;
+  const rows: Row[] = [];
+  const rowOf = new Int32Array(count);
+  const waiting: number[] = [];
+  const positions = new Int32Array(count);
+  const begin = (index: number) => {
+    if (index === NONE) return;
+    positions[index] = 1;
+    waiting.push(index);
   };
-  rows.forEach((row, index) => {
-    for (let top = open.at(-1); top !== undefined && (rows[top]?.depth ?? 0) >= row.depth; top = open.at(-1)) {
-      close(top, index);
-      open.pop();
+  begin(at(tree.first, count));
+  for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
+    const parent = at(tree.parents, index);
+    const sibling = at(tree.next, index);
+    if (sibling !== NONE) {
+      positions[sibling] = at(positions, index) + 1;
+      waiting.push(sibling);
     }
-    open.push(index);
-  });
-  for (const index of open) close(index, rows.length);
-}
-
-function tally(spans: readonly Span[]): Layout["services"] {
-  const services = new Map<string, { service: string; spans: number; errors: number }>();
-  for (const span of spans) {
-    const entry = services.get(span.service) ?? { service: span.service, spans: 0, errors: 0 };
-    entry.spans += 1;
-    if (span.status === "error") entry.errors += 1;
-    services.set(span.service, entry);
+    const below = belowOf(index, tree, times, columns.status);
+    const failed = columns.status[index] === STATUS_ERROR;
+    rowOf[index] = rows.length;
+    rows.push({
+      id: spanId(columns, index),
+      service: columns.services[at(columns.service, index)] ?? "",
+      name: columns.names[at(columns.name, index)] ?? "",
+      kind: KINDS[at(columns.kind, index)] ?? "unspecified",
+      status: STATUSES[at(columns.status, index)] ?? "unset",
+      startMs: at(times.start, index) - times.begin,
+      durationMs: at(times.duration, index),
+      selfMs: below.selfMs,
+      failed,
+      errorOrigin: failed && !below.failed,
+      depth: parent < 0 ? 0 : (rows[at(rowOf, parent)]?.depth ?? 0) + 1,
+      children: at(tree.counts, index),
+      descendants: 0,
+      loose: looseness(parent),
+      position: at(positions, index),
+      siblings: at(tree.counts, parent < 0 ? count : parent),
+    });
+    begin(at(tree.first, index));
   }
-  return [...services.values()].sort((a, b) => b.spans - a.spans);
+  countDescendants(rows);
+  return rows;
 }
 
-/** Spans whose clocks contradict their parents', moved for display. */
-function shifted(spans: readonly Span[], shiftsMs: ReadonlyMap<string, number>): readonly Span[] {
-  if (shiftsMs.size === 0) return spans;
-  return spans.map((span) => {
-    const shift = shiftsMs.get(span.span_id) ?? 0;
-    return shift === 0 ? span : { ...span, start_unix_nano: span.start_unix_nano + shift * NANOS_PER_MS };
+/** From the last row to the first: every row adds itself and what is below it to the row that it hangs from. */
+function countDescendants(rows: Row[]): void {
+  const above: number[] = []; // by depth, what has been counted of the rows there whose parent is still to come
+  for (let place = rows.length - 1; place >= 0; place -= 1) {
+    const row = rows[place];
+    if (row === undefined) continue;
+    row.descendants = above[row.depth + 1] ?? 0;
+    above[row.depth + 1] = 0;
+    above[row.depth] = (above[row.depth] ?? 0) + row.descendants + 1;
+  }
+}
+
+function tally(columns: TraceColumns): ServiceTally[] {
+  const tallies = columns.services.map((service) => ({ service, spans: 0, errors: 0 }));
+  columns.service.forEach((service, index) => {
+    const entry = tallies[service];
+    if (entry === undefined) return;
+    entry.spans += 1;
+    if (columns.status[index] === STATUS_ERROR) entry.errors += 1;
   });
+  return tallies.sort((a, b) => b.spans - a.spans);
 }
 
 const NO_SHIFTS: ReadonlyMap<string, number> = new Map();
 
-export function layoutTrace(stored: readonly Span[], shiftsMs = NO_SHIFTS): Layout {
-  const spans = shifted(stored, shiftsMs);
-  const { roots, children } = childrenByParent(spans);
-  const seen = new Set<string>();
-  const rows: Row[] = [];
-  let begin = Infinity;
-  let end = -Infinity;
-  for (const span of spans) {
-    const start = span.start_unix_nano / NANOS_PER_MS;
-    begin = Math.min(begin, start);
-    end = Math.max(end, start + span.duration_ms);
-  }
-  const walk = (from: Span[], isRoot: boolean) => {
-    const stack: Pending[] = [];
-    pushSiblings(stack, from, 0, isRoot);
-    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      const { span, depth, position, siblings, orphan } = next;
-      if (seen.has(span.span_id)) continue;
-      seen.add(span.span_id);
-      const below = (children.get(span.span_id) ?? []).sort(byStart);
-      rows.push({
-        span,
-        depth,
-        children: below.length,
-        descendants: 0,
-        startMs: span.start_unix_nano / NANOS_PER_MS - begin,
-        selfMs: uncoveredMs(span, below),
-        errorOrigin: span.status === "error" && !below.some((child) => child.status === "error"),
-        orphan,
-        position,
-        siblings,
-      });
-      pushSiblings(stack, below, depth + 1, false);
-    }
-  };
-  walk(roots, true);
-  // What is left hangs in a ring of parents: each ring is entered at its earliest span.
-  for (const span of [...spans].sort(byStart)) if (!seen.has(span.span_id)) walk([span], true);
-  countDescendants(rows);
+export function layoutTrace(columns: TraceColumns, shiftsMs = NO_SHIFTS): Layout {
+  const times = timesOf(columns, shiftsMs);
+  const rows = rowsOf(columns, treeOf(columns, times), times);
+  const services = tally(columns);
+  const rootId = spanId(columns, columns.parents.indexOf(NO_PARENT));
   return {
     rows,
-    durationMs: spans.length === 0 ? 0 : Math.max(end - begin, 0),
-    services: tally(spans),
-    colors: serviceColors(spans.map((span) => span.service)),
-    errors: spans.filter((span) => span.status === "error").length,
+    root: rows.find((row) => row.depth === 0 && row.id === rootId) ?? rows[0],
+    durationMs: rows.length === 0 ? 0 : Math.max(times.end - times.begin, 0),
+    services,
+    colors: serviceColors(columns.services),
+    errors: services.reduce((sum, one) => sum + one.errors, 0),
   };
 }
 
@@ -180,7 +245,7 @@ export function visibleRows(rows: readonly Row[], collapsed: ReadonlySet<string>
     const row = rows[index];
     if (row === undefined) break;
     visible.push(row);
-    if (collapsed.has(row.span.span_id)) index += row.descendants;
+    if (collapsed.has(row.id)) index += row.descendants;
   }
   return visible;
 }
