@@ -19,7 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from homeostat.core.models import Severity
-from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes
+from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, share_within
 from homeostat.core.slo import BurnRule, Comparison, Selector, Sli, SliKind, Slo, SloStatus
 from homeostat.observe.red import histogram_index
 from homeostat.observe.slo.definitions import default_slos
@@ -99,7 +99,9 @@ class Traffic:
         histogram = np.zeros((len(self.errors), HISTOGRAM_BUCKETS), np.int32)
         np.add.at(histogram, (minute, buckets), 1)
         starts = self.start_s + 60 * np.arange(len(self.errors), dtype=np.int64)
-        red = RedMinutes("shop", None, starts, self.requests, self.errors, np.zeros(len(self.errors)), histogram)
+        within = histogram @ share_within(THRESHOLD_MS)
+        sums = np.zeros(len(self.errors))
+        red = RedMinutes("shop", None, starts, self.requests, self.errors, sums, histogram, within)
         kept = Minutes(MINUTES + 1)
         kept.replace(self.start_s // 60, self.end_s // 60, red_minutes(slo.sli, red))
         return kept

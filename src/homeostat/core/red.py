@@ -22,6 +22,25 @@ def bucket_upper_ms(index: int) -> float:
     return 2.0 ** (index / BUCKETS_PER_OCTAVE) / 1000.0
 
 
+_EDGES_MS: Final = tuple(bucket_upper_ms(index) for index in range(HISTOGRAM_BUCKETS))
+
+
+def share_within(threshold_ms: float) -> npt.NDArray[np.float64]:
+    """Which share of each bucket's requests takes at most so long: one number a bucket, 0..1.
+
+    Linear within the bucket that the threshold lies in, as Prometheus' ``histogram_quantile`` has it; a bucket spans
+    9 % of the duration, so the share of all requests is wrong by at most what lies in that one bucket. The last one
+    has no upper edge: what is in it is slower than any threshold.
+    """
+    index = bisect_left(_EDGES_MS, threshold_ms)
+    shares = np.zeros(HISTOGRAM_BUCKETS)
+    shares[: min(index, HISTOGRAM_BUCKETS - 1)] = 1.0
+    if index < HISTOGRAM_BUCKETS - 1:
+        lower = _EDGES_MS[index - 1] if index else 0.0
+        shares[index] = (threshold_ms - lower) / (_EDGES_MS[index] - lower)
+    return shares
+
+
 def quantiles_ms(histogram: Sequence[int], shares: Sequence[float]) -> list[float | None]:
     """Durations below which each share (0..1) of the requests lies: upper edges of buckets; None without requests."""
     running = list(accumulate(histogram))
@@ -123,7 +142,8 @@ class RedMinutes:
     """Whole minutes of one service (or one operation of it), as columns; minutes without a request are left out.
 
     All arrays have one row per minute, oldest first; ``histogram`` has the shape ``(minutes, HISTOGRAM_BUCKETS)``,
-    or ``(minutes, 0)`` where nobody asked for it.
+    or ``(minutes, 0)`` where nobody asked for it. ``within``: requests that took at most as long as was asked for
+    (see ``share_within``); no rows where nobody asked.
     """
 
     service: str
@@ -133,3 +153,4 @@ class RedMinutes:
     errors: npt.NDArray[np.int64]
     duration_sum_ms: npt.NDArray[np.float64]
     histogram: npt.NDArray[np.int32]
+    within: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))

@@ -2,13 +2,14 @@
 files."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint
+from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint, share_within
 from homeostat.observe.red import MinuteRows, point
 from homeostat.observe.red_buckets import MINUTE_S
 from homeostat.store.telemetry.rollup_schema import (
@@ -124,13 +125,22 @@ def edges_of(tables: Sequence[pa.Table], recent: Sequence[Edge]) -> list[Edge]:
     return sorted(found.values(), key=lambda edge: (edge.caller, edge.callee))
 
 
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """What is wanted to be known of durations."""
+
+    histograms: bool
+    within_ms: float | None  # how many requests took at most so long; None: nobody asks
+
+
 class _Grid:
     """Dense minutes to be filled, one row for each minute that has anything."""
 
     def __init__(
-        self, begins: Sequence[npt.NDArray[np.int64]], start_s: int, end_s: int, *, histograms: bool
+        self, begins: Sequence[npt.NDArray[np.int64]], start_s: int, end_s: int, durations: Durations
     ) -> None:
-        self._histograms = histograms
+        self._histograms = durations.histograms
+        self._shares = None if durations.within_ms is None else share_within(durations.within_ms)
         self._first = start_s - start_s % MINUTE_S
         is_present = np.zeros(max(0, -(-(end_s - self._first) // MINUTE_S)), dtype=np.bool_)
         for times in begins:
@@ -139,7 +149,8 @@ class _Grid:
         self._row = np.cumsum(is_present) - 1
         self.start_s = (minutes * MINUTE_S + self._first).astype(np.int64)
         self.sums = np.zeros((3, len(minutes)))
-        self.histogram = np.zeros((len(minutes), HISTOGRAM_BUCKETS if histograms else 0), dtype=np.int32)
+        self.histogram = np.zeros((len(minutes), HISTOGRAM_BUCKETS if self._histograms else 0), dtype=np.int32)
+        self.within = np.zeros(0 if self._shares is None else len(minutes))
 
     def rows(self, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The row of each time."""
@@ -151,12 +162,17 @@ class _Grid:
         once = len(rows) < 2 or bool((rows[1:] > rows[:-1]).all())
         for place, name in enumerate(("requests", "errors", "duration_sum_ms")):
             _add(self.sums[place], rows, column(table, name).to_numpy(), once=once)
-        if not self._histograms:
+        if not self._histograms and self._shares is None:
             return
         lengths, bucket, count = raw_histogram_of(table)
-        cells = np.repeat((rows * HISTOGRAM_BUCKETS).astype(np.int32), lengths)
-        cells += bucket
-        _add(self.histogram.reshape(-1), cells, count, once=once)
+        if self._histograms:
+            cells = np.repeat((rows * HISTOGRAM_BUCKETS).astype(np.int32), lengths)
+            cells += bucket
+            _add(self.histogram.reshape(-1), cells, count, once=once)
+        if self._shares is not None:
+            running = np.concatenate([[0.0], np.cumsum(self._shares[bucket] * count)])
+            ends = np.cumsum(lengths)
+            _add(self.within, rows, running[ends] - running[ends - lengths], once=once)
 
     def fill_rows(self, minutes: MinuteRows) -> None:
         """Add minutes from memory."""
@@ -164,6 +180,14 @@ class _Grid:
         self.sums[:, rows] += minutes.sums[:, :3].T
         if self._histograms:
             self.histogram[rows] += minutes.histogram.astype(np.int32)
+        if self._shares is not None:
+            self.within[rows] += minutes.histogram @ self._shares
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> None:
+        """Leave the other minutes out."""
+        self.start_s, self.sums, self.histogram = self.start_s[which], self.sums[:, which], self.histogram[which]
+        if self._shares is not None:
+            self.within = self.within[which]
 
 
 def _add(to: npt.NDArray[Any], places: npt.NDArray[Any], values: npt.NDArray[Any], *, once: bool) -> None:
@@ -179,21 +203,20 @@ def minutes_of(
     recent: MinuteRows,
     series: tuple[str, str | None],
     window: tuple[int, int],
-    *,
-    histograms: bool = True,
+    durations: Durations,
 ) -> RedMinutes:
     """The minutes of a series (service and operation): persisted rows and those of memory, all within the window."""
     begins = [column(table, "start_s").to_numpy() for table in tables]
     begins.append(recent.start_s)
     oldest = min((int(times.min()) for times in begins if len(times)), default=window[0])
     newest = max((int(times.max()) for times in begins if len(times)), default=oldest)
-    grid = _Grid(begins, oldest, newest + 1, histograms=histograms)
+    grid = _Grid(begins, oldest, newest + 1, durations)
     for table in tables:
         grid.fill(table)
     grid.fill_rows(recent)
     served = grid.sums[0] > 0  # a minute with calls to others only is none of requests
     if not served.all():
-        grid.start_s, grid.sums, grid.histogram = grid.start_s[served], grid.sums[:, served], grid.histogram[served]
+        grid.keep(served)
     return RedMinutes(
         service=series[0],
         operation=series[1],
@@ -202,4 +225,5 @@ def minutes_of(
         errors=np.rint(grid.sums[1]).astype(np.int64),
         duration_sum_ms=grid.sums[2],
         histogram=grid.histogram,
+        within=grid.within,
     )

@@ -29,6 +29,7 @@ from homeostat.observe.rollup_reading import (
     HISTOGRAM_COLUMNS,
     MINUTE_COLUMNS,
     STEP_COLUMNS,
+    Durations,
     add,
     edges_of,
     minutes_of,
@@ -221,7 +222,14 @@ class Rollups:
         return self._ask(answer)
 
     def minutes(
-        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+        self,
+        service: str,
+        start_s: int,
+        end_s: int,
+        *,
+        operation: str | None = None,
+        histograms: bool = True,
+        within_ms: float | None = None,
     ) -> RedMinutes:
         """The whole minutes that begin in ``[start_s, end_s)``, without those that had no request."""
         start_s = -(-start_s // MINUTE_S) * MINUTE_S
@@ -230,10 +238,12 @@ class Rollups:
         def answer(bound_s: int) -> RedMinutes:
             older: list[pa.Table] = []
             if start_s < bound_s:
-                columns = MINUTE_COLUMNS + HISTOGRAM_COLUMNS if histograms else MINUTE_COLUMNS
+                counts_durations = histograms or within_ms is not None
+                columns = MINUTE_COLUMNS + HISTOGRAM_COLUMNS if counts_durations else MINUTE_COLUMNS
                 older = self._rows(kind, start_s, min(end_s, bound_s), series, columns)
             newer = self._red.minutes(service, operation, max(start_s, bound_s), end_s)
-            return minutes_of(older, newer, (service, operation), (start_s, end_s), histograms=histograms)
+            wanted = Durations(histograms=histograms, within_ms=within_ms)
+            return minutes_of(older, newer, (service, operation), (start_s, end_s), wanted)
 
         return self._ask(answer)
 

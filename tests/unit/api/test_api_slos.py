@@ -10,7 +10,7 @@ import pytest
 from api_parts import NOW, NOW_S, RedTable, Setup
 
 from homeostat.core.config import SloConfig
-from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes
+from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, share_within
 from homeostat.observe.slo import SloService, Sources
 from homeostat.runtime import SystemIds
 
@@ -47,9 +47,18 @@ class RedMinutesTable(RedTable):
         self.add(service, minute_s, requests=requests, errors=errors)
 
     def minutes(
-        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+        self,
+        service: str,
+        start_s: int,
+        end_s: int,
+        *,
+        operation: str | None = None,
+        histograms: bool = True,
+        within_ms: float | None = None,
     ) -> RedMinutes:
         points = [self._sum(service, operation, at, at + 60) for at in range(start_s, end_s, 60) if self._any(at)]
+        histogram = np.array([point.histogram or (0,) * HISTOGRAM_BUCKETS for point in points], np.int32)
+        histogram = histogram.reshape(len(points), HISTOGRAM_BUCKETS)
         return RedMinutes(
             service,
             operation,
@@ -57,9 +66,8 @@ class RedMinutesTable(RedTable):
             np.array([point.requests for point in points], np.int64),
             np.array([point.errors for point in points], np.int64),
             np.array([point.duration_sum_ms for point in points]),
-            np.array([point.histogram or (0,) * HISTOGRAM_BUCKETS for point in points], np.int32).reshape(
-                len(points), HISTOGRAM_BUCKETS
-            ),
+            histogram,
+            np.zeros(0) if within_ms is None else histogram @ share_within(within_ms),
         )
 
     def _any(self, start_s: int) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.red import Edge, RedPoint
+from homeostat.core.red import Edge, RedPoint, share_within
 from homeostat.observe.presence import Presence
 from homeostat.observe.red import Red, RedLimits
 from homeostat.observe.rollup_restoring import restore
@@ -149,7 +149,10 @@ def test_kills_checkpoints_and_merges_change_no_number(
     now = int(clock.now().timestamp())
     first = NOON_S - 600
     assert _answers(counting.rollups, first, now + 1) == _answers(truth, first, now + 1)
-    minutes = counting.rollups.minutes("shop", first, now + 60)
+    minutes = counting.rollups.minutes("shop", first, now + 60, within_ms=40.0)
+    alone = counting.rollups.minutes("shop", first, now + 60, histograms=False, within_ms=40.0)
+    assert alone.within == pytest.approx(minutes.histogram @ share_within(40.0))
+    assert minutes.within.tolist() == alone.within.tolist()
     whole = {point.service: point for point in truth.window(first, now + 1)}.get("shop")
     assert minutes.requests.sum() == (whole.requests if whole else 0)
     assert minutes.histogram.sum(axis=0).tolist() == (

@@ -1,7 +1,7 @@
 """Where an objective's events come from: RED, any metric, or the outcomes of healing. ``tracker`` reads them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -13,7 +13,7 @@ from homeostat.core.models import Run, RunStatus
 from homeostat.core.ports import Journal, MetricStore, RedHistory
 from homeostat.core.red import RedPoint
 from homeostat.core.slo import Comparison, Selector, Sli, SliKind, Slo
-from homeostat.observe.slo.indicator import red_minutes, red_point
+from homeostat.observe.slo.indicator import red_minutes, red_point, within_ms
 from homeostat.observe.slo.minutes import MinuteCounts
 from homeostat.observe.slo.windows import DAY_S, MINUTE_S
 
@@ -21,8 +21,6 @@ RUNS_READ_MAX: Final = 20_000
 """Of remediations in a window: more than anybody's limits allow in a month."""
 
 _DAY_MINUTES: Final = DAY_S // MINUTE_S
-_HISTOGRAMS_READ: Final = 15 * _DAY_MINUTES
-"""Minutes of histograms in memory at once: 20 MB. Less at once would open each file more often."""
 
 _HELD: Final[dict[Comparison, Callable[[float, float], bool]]] = {
     Comparison.LT: lambda value, threshold: value < threshold,
@@ -52,18 +50,20 @@ class Source(Protocol):
 
 
 class _SinceFirst:
-    """Known is what comes after the first event that was seen."""
+    """Known is what comes after the first event that was seen, but for the time in which Homeostat was down."""
 
-    def __init__(self) -> None:
+    def __init__(self, red: RedHistory) -> None:
+        """``red`` knows when Homeostat was down."""
         self._first_s: int | None = None
+        self._red = red
 
     def known_from_s(self) -> int | None:
         """Since the first minute with data."""
         return self._first_s
 
     def known_s(self, start_s: float, end_s: float) -> float:
-        """All since then."""
-        return 0.0 if self._first_s is None else max(0.0, end_s - max(start_s, self._first_s))
+        """What since then somebody was there to receive. What came late of the rest counts all the same."""
+        return replace(self._red.reach(), known_from_s=self._first_s).known_s(start_s, end_s)
 
 
 class RedSource:
@@ -89,19 +89,15 @@ class RedSource:
     def _counts(self, start_minute: int, end_minute: int) -> MinuteCounts:
         latest_s = self._red.latest_s()
         begun = end_minute - 1 if latest_s is None else min(end_minute - 1, latest_s // MINUTE_S)
-        parts: list[MinuteCounts] = []
-        histograms = self._sli.kind is SliKind.LATENCY
-        step = _HISTOGRAMS_READ if histograms else max(1, begun - start_minute)
-        for first in range(start_minute, begun, step):
-            last = min(first + step, begun)
-            minutes = self._red.minutes(
-                self._service,
-                first * MINUTE_S,
-                last * MINUTE_S,
-                operation=self._sli.operation,
-                histograms=histograms,
-            )
-            parts.append(red_minutes(self._sli, minutes))
+        minutes = self._red.minutes(
+            self._service,
+            start_minute * MINUTE_S,
+            max(begun, start_minute) * MINUTE_S,
+            operation=self._sli.operation,
+            histograms=False,
+            within_ms=within_ms(self._sli),
+        )
+        parts = [red_minutes(self._sli, minutes)]
         point = self._point(max(begun, start_minute) * MINUTE_S, end_minute * MINUTE_S)
         if point is not None:
             parts.append(red_point(self._sli, point, max(begun, start_minute) * MINUTE_S))
@@ -124,8 +120,8 @@ class RedSource:
 class RatioSource(_SinceFirst):
     """One metric's increase over another's, both by the minute."""
 
-    def __init__(self, sli: Sli, metrics: MetricStore) -> None:
-        super().__init__()
+    def __init__(self, sli: Sli, metrics: MetricStore, red: RedHistory) -> None:
+        super().__init__(red)
         self._good, self._bad, self._total = sli.good, sli.bad, sli.total
         self._metrics = metrics
 
@@ -146,8 +142,8 @@ class RatioSource(_SinceFirst):
 class ThresholdSource(_SinceFirst):
     """Minutes in which a metric's mean holds a comparison, out of the minutes with data."""
 
-    def __init__(self, sli: Sli, metrics: MetricStore) -> None:
-        super().__init__()
+    def __init__(self, sli: Sli, metrics: MetricStore, red: RedHistory) -> None:
+        super().__init__(red)
         self._selector, self._threshold = sli.metric, sli.threshold or 0.0
         self._held = _HELD[sli.comparison or Comparison.LTE]
         self._metrics = metrics
@@ -167,8 +163,8 @@ class HealingSource(_SinceFirst):
     What a person refused, what is in doubt and what was only rehearsed says nothing of healing.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        super().__init__()
+    def __init__(self, journal: Journal, red: RedHistory) -> None:
+        super().__init__(red)
         self._journal = journal
 
     async def counts(self, start_minute: int, end_minute: int) -> MinuteCounts:
@@ -203,11 +199,11 @@ class Sources:
             case SliKind.AVAILABILITY | SliKind.LATENCY:
                 return RedSource(slo, self.red)
             case SliKind.HEALING:
-                return HealingSource(self.journal)
+                return HealingSource(self.journal, self.red)
             case SliKind.METRIC_RATIO:
-                return RatioSource(slo.sli, self.metrics) if self.metrics else None
+                return RatioSource(slo.sli, self.metrics, self.red) if self.metrics else None
             case SliKind.METRIC_THRESHOLD:
-                return ThresholdSource(slo.sli, self.metrics) if self.metrics else None
+                return ThresholdSource(slo.sli, self.metrics, self.red) if self.metrics else None
 
 
 def healed(run: Run) -> bool | None:
@@ -258,8 +254,6 @@ def _earlier(known: int | None, found: int | None) -> int | None:
 
 
 def _joined(parts: Sequence[MinuteCounts]) -> MinuteCounts:
-    if not parts:
-        return MinuteCounts.none()
     return MinuteCounts(
         np.concatenate([part.start_s for part in parts]),
         np.concatenate([part.bad for part in parts]),

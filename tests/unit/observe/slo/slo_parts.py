@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint, RedReach
+from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedMinutes, RedPoint, RedReach, share_within
 from homeostat.core.slo import Sli, SliKind, Slo
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -58,10 +58,18 @@ class RedMinutesTable:
         return RedReach(self.known_from_s, 0, self.gaps)
 
     def minutes(
-        self, service: str, start_s: int, end_s: int, *, operation: str | None = None, histograms: bool = True
+        self,
+        service: str,
+        start_s: int,
+        end_s: int,
+        *,
+        operation: str | None = None,
+        histograms: bool = True,
+        within_ms: float | None = None,
     ) -> RedMinutes:
         self.asked.append((start_s, end_s))
         found = [self.rows[at] for at in sorted(self.rows) if start_s <= at < end_s and service == self.service]
+        histogram = np.array([row.histogram for row in found], np.int32).reshape(len(found), HISTOGRAM_BUCKETS)
         return RedMinutes(
             service=service,
             operation=operation,
@@ -69,7 +77,8 @@ class RedMinutesTable:
             requests=np.array([row.requests for row in found], np.int64),
             errors=np.array([row.errors for row in found], np.int64),
             duration_sum_ms=np.zeros(len(found)),
-            histogram=np.array([row.histogram for row in found], np.int32).reshape(len(found), HISTOGRAM_BUCKETS),
+            histogram=histogram,
+            within=np.zeros(0) if within_ms is None else histogram @ share_within(within_ms),
         )
 
     def window(self, start_s: int, end_s: int) -> list[RedPoint]:

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from slo_parts import NOW, NOW_S, an_slo
 
 from homeostat.core.models import Severity
-from homeostat.core.red import bucket_upper_ms
+from homeostat.core.red import bucket_upper_ms, share_within
 from homeostat.core.slo import BurnRule, Slo, SloState, SloStatus
 from homeostat.observe.slo.evaluate import compatible_budget, evaluate, history, state_of, true_budget
-from homeostat.observe.slo.indicator import fast_share
 from homeostat.observe.slo.minutes import MinuteCounts, Minutes
 from homeostat.observe.slo.windows import duration_text, rules_of
 
@@ -183,10 +182,12 @@ def test_the_true_budget_is_one_minus_bad_over_allowed(total: int, bad: int, tar
 
 @given(st.floats(0.01, 200_000))
 def test_a_threshold_divides_its_bucket_in_proportion(threshold_ms: float) -> None:
-    index, share = fast_share(threshold_ms)
+    shares = share_within(threshold_ms)
+    index = int((shares == 1).sum())
     lower = bucket_upper_ms(index - 1) if index else 0.0
-    assert 0 <= share <= 1
-    assert lower + share * (bucket_upper_ms(index) - lower) == pytest.approx(threshold_ms)
+    assert 0 <= shares[index] < 1
+    assert lower + shares[index] * (bucket_upper_ms(index) - lower) == pytest.approx(threshold_ms)
+    assert not shares[index + 1 :].any()
 
 
 def test_durations_are_written_in_their_largest_unit() -> None:

@@ -266,6 +266,36 @@ async def test_minutes_in_which_a_metric_holds_are_counted() -> None:
     assert (service.statuses()[0].good, service.statuses()[0].total) == (2, 3)
 
 
+@pytest.mark.parametrize(
+    "sli",
+    [
+        Sli(kind=SliKind.METRIC_RATIO, bad=Selector(metric="bad"), total=Selector(metric="all")),
+        Sli(kind=SliKind.METRIC_THRESHOLD, metric=Selector(metric="all"), comparison=Comparison.GT, threshold=1.0),
+        Sli(kind=SliKind.HEALING),
+    ],
+    ids=lambda sli: sli.kind.value,
+)
+async def test_the_time_in_which_homeostat_was_down_is_neither_good_nor_bad_but_unknown(sli: Sli) -> None:
+    world = World()
+    service = await world.start()
+    minutes = [NOW_S - 3600, *range(NOW_S - 600, NOW_S, 60)]
+    world.metrics.values = {"all": dict.fromkeys(minutes, 50.0)}
+    for place, minute_s in enumerate(minutes):
+        judged_at = datetime.fromtimestamp(minute_s, NOW.tzinfo)
+        await world.state.append(a_run(f"run-{place}", RunStatus.VERIFIED, True, judged_at=judged_at))
+    world.red.known_from_s, world.red.gaps = NOW_S - 7200, ((NOW_S - 3000, NOW_S - 600),)
+    await service.put([an_slo(sli=sli, window=timedelta(days=7))])
+    (status,) = service.statuses()
+    assert status.good == status.total > 0
+    assert status.covered_s == pytest.approx(3600 - 2400, abs=61)
+    _, points = service.history("slo-1", 600)
+    good = {
+        int(point.time.timestamp()) - NOW_S: point.good for point in points if point.time > NOW - timedelta(hours=2)
+    }
+    assert {value for at, value in good.items() if -3000 <= at < -1200} == {None}
+    assert sum(value for value in good.values() if value) == status.good
+
+
 async def test_an_objective_that_cannot_be_read_says_why_and_stops_no_other() -> None:
     world = World()
     service = await world.start()
@@ -363,9 +393,19 @@ async def test_the_history_has_a_bound_and_whole_minutes() -> None:
             service.history("slo-1", wrong)
 
 
-def a_run(run_id: str, status: RunStatus, helped: bool | None, *, dry_run: bool = False) -> Run:
-    """A remediation of ten minutes ago."""
-    at = NOW - timedelta(minutes=10)
+TEN_MINUTES_AGO = NOW - timedelta(minutes=10)
+
+
+def a_run(
+    run_id: str,
+    status: RunStatus,
+    helped: bool | None,
+    *,
+    dry_run: bool = False,
+    judged_at: datetime = TEN_MINUTES_AGO,
+) -> Run:
+    """A remediation."""
+    at = judged_at
     verdict = None
     if helped is not None:
         verdict = Verdict(
