@@ -114,7 +114,9 @@ class Spans:
         """``parent`` is trace id and span id; without one the span is the root of a trace of its own."""
         if not self.request.resource_spans:
             self.request.resource_spans.add(resource=_resource(self.resource))
-        digest = hashlib.sha256(f"{self.resource.get('service.name')} {identity}".encode()).digest()
+        digest = hashlib.sha256(
+            f"{self.resource.get('service.name')} {identity}".encode(errors="backslashreplace")
+        ).digest()
         span = self._of_scope(scope).spans.add(
             trace_id=parent[0] if parent else digest[:16],
             span_id=digest[16:24],

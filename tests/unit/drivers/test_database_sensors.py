@@ -104,6 +104,27 @@ async def test_a_redis_shows_its_figures_and_its_slow_commands_without_their_dat
 
 
 @needs_redis
+async def test_slow_commands_that_were_gone_before_they_were_read_are_counted(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as port:
+        client = redis.Redis(port=port)
+        client.config_set("slowlog-log-slower-than", 0)
+        client.config_set("slowlog-max-len", 5)
+        taken = Taken()
+        telemetry, reader = _looking(taken), RedisReader(RedisWatch(url=f"redis://127.0.0.1:{port}"))
+        await telemetry.look(reader)
+        assert taken.values["redis.slowlog.missed"] == 0
+        for number in range(20):
+            client.lpush("list", number)
+        await telemetry.look(reader)
+        missed = taken.values["redis.slowlog.missed"]
+        told = sum(span.name == "LPUSH" for span in taken.spans)
+        assert told + missed >= 20, "each is told or counted"
+        assert 15 <= missed <= 20 + len(taken.spans)
+        client.close()
+        await reader.close()
+
+
+@needs_redis
 async def test_a_redis_that_is_away_is_down_said_once_and_up_when_it_comes_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """A real nginx writes its access log, which becomes spans; the log is rotated, truncated and spoiled."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from homeostat.config import load_config
 from homeostat.core.config import NginxWatch
@@ -99,6 +102,89 @@ def test_a_line_tells_start_end_and_failure() -> None:
 
 @given(st.binary(max_size=100) | st.sampled_from([b"[]", LINE.replace("0.125", "nan").encode(), b"[" * 9000]))
 def test_any_line_is_a_span_or_none(line: bytes) -> None:
+    assert request_span(line, "1 0", Spans({"service.name": "x"})) in {True, False}
+
+
+def _only_span(entry: dict[str, object]) -> Span:
+    spans = Spans({"service.name": "x"})
+    assert request_span(json.dumps(entry).encode(), "1 0", spans)
+    return (
+        ExportTraceServiceRequest.FromString(spans.request.SerializeToString())
+        .resource_spans[0]
+        .scope_spans[0]
+        .spans[0]
+    )
+
+
+def _attributes(span: Span) -> dict[str, str]:
+    return {each.key: each.value.string_value for each in span.attributes if each.value.string_value}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "attributes"),
+    [
+        ("PATCH", "PATCH", {"http.request.method": "PATCH"}),
+        ("get", "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": "get"}),
+        ("X" * 100, "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": "X" * 32}),
+        ("\ud800", "HTTP", {"http.request.method": "_OTHER", "http.request.method_original": "?"}),
+        ("", "HTTP", {"http.request.method": "_OTHER"}),
+    ],
+)
+def test_methods_that_clients_make_up_are_no_names_of_operations(
+    given: str, name: str, attributes: dict[str, str]
+) -> None:
+    span = _only_span(json.loads(LINE) | {"method": given})
+    assert span.name == name
+    assert {key: value for key, value in _attributes(span).items() if "method" in key} == attributes
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"status": float("inf")},
+        {"status": 10**30},
+        {"status": -1},
+        {"time": 10**400},
+        {"duration": 10**400},
+        {"time": "1e999"},
+    ],
+    ids=str,
+)
+async def test_a_number_that_overflows_is_a_line_that_is_not_understood(
+    spoilt: dict[str, object], tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_text("")
+    reader, spans = NginxReader(NginxWatch(access_log=log)), Spans({})
+    await reader.read(Metrics({}, SystemClock().now()), spans)
+    log.write_text(f"{json.dumps(json.loads(LINE) | spoilt)}\n{LINE}\n")
+    metrics = Metrics({}, SystemClock().now())
+    await reader.read(metrics, spans)
+    await reader.close()
+    counted = {metric.name: metric.sum.data_points[0].as_double for metric in _metrics_of(metrics)}
+    assert counted == {"nginx.requests": 1, "nginx.access_log.not_understood": 1}
+
+
+def _metrics_of(metrics: Metrics) -> list[Metric]:
+    return list(metrics.request.resource_metrics[0].scope_metrics[0].metrics)
+
+
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("time", "duration", "status", "method", "path", "request", "traceparent"),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+            lambda inner: st.lists(inner, max_size=2),
+            max_leaves=3,
+        ),
+    ),
+)
+
+
+@given(ENTRIES)
+def test_any_entry_is_a_span_or_none(entry: dict[str, object]) -> None:
+    line = json.dumps(json.loads(LINE) | entry).encode()
     assert request_span(line, "1 0", Spans({"service.name": "x"})) in {True, False}
 
 

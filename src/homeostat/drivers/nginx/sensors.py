@@ -20,6 +20,16 @@ LOG_FORMAT: Final = """log_format homeostat escape=json '{"time":"$msec","durati
     '"upstream":"$upstream_addr","upstream_time":"$upstream_response_time"}';"""
 _INTERVAL_S: Final = 0.5
 _LATEST_S: Final = 1e10
+_STATUS_MAX: Final = 999
+
+METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+"""Those of RFC 9110 and RFC 5789. Names of operations must be few, and nginx logs any word that a client makes up."""
+
+_OTHER_METHOD: Final = "_OTHER"
+_ANY_METHOD: Final = "HTTP"
+"""What the semantic conventions for HTTP say instead of another method, as an attribute and in a span's name."""
+
+_ORIGINAL_CHARS_MAX: Final = 32
 
 
 class NginxReader:
@@ -69,15 +79,17 @@ def request_span(line: bytes, identity: str, spans: Spans) -> bool:
         given = json.loads(line)
         entry = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
         end_s, duration_s, status = float(entry["time"]), float(entry["duration"]), int(entry["status"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return False
     if not (
         math.isfinite(end_s) and 0 < end_s < _LATEST_S and math.isfinite(duration_s) and 0 <= duration_s <= end_s
     ):
         return False
+    if not 0 <= status <= _STATUS_MAX:
+        return False
     end_ns = round(end_s * 1000) * 1_000_000
-    method = str(entry.get("method") or "HTTP")[:32]
-    attributes: dict[str, Attribute] = {"http.request.method": method, "http.response.status_code": status}
+    method, attributes = _method(str(entry.get("method") or ""))
+    attributes["http.response.status_code"] = status
     names = {"path": "url.path", "scheme": "url.scheme", "host": "server.address", "client": "client.address"}
     names |= {"request": "nginx.request_id", "upstream": "nginx.upstream.address"}
     attributes |= {name: str(entry[key]) for key, name in names.items() if entry.get(key)}
@@ -92,3 +104,13 @@ def request_span(line: bytes, identity: str, spans: Spans) -> bool:
         error=status >= 500,
     )
     return True
+
+
+def _method(given: str) -> tuple[str, dict[str, Attribute]]:
+    """What to call the span, and what to say of the method."""
+    if given in METHODS:
+        return given, {"http.request.method": given}
+    attributes: dict[str, Attribute] = {"http.request.method": _OTHER_METHOD}
+    if given:
+        attributes["http.request.method_original"] = given[:_ORIGINAL_CHARS_MAX]
+    return _ANY_METHOD, attributes

@@ -56,8 +56,9 @@ class RedisReader:
     def __init__(self, watch: RedisWatch) -> None:
         self._watch = watch
         self._client: Redis | None = None
-        self._run_id = ""
+        self._run_id: str | None = None  # not looked yet
         self._seen = -1  # newest entry of the slow log that became a span
+        self._missed = 0  # entries that the server dropped before they were read
         where = urlsplit(watch.url)
         self._address = where.netloc.rpartition("@")[2] or where.path
         self.name = f"Redis {self._address}"
@@ -95,13 +96,16 @@ class RedisReader:
             raise UnreachableError(f"{error}. Look at watch.redis.url, and whether the server runs.") from error
         run_id = str(info.get("run_id", ""))
         newest = max((int(entry["id"]) for entry in entries), default=-1)
-        if not self._run_id:
+        if self._run_id is None:
             self._seen = newest  # what was slow before the first look may have been told by an earlier Homeostat
         elif run_id != self._run_id:
             self._seen = -1  # another run of the server: it numbers from the start
         self._run_id = run_id
-        slow_commands([entry for entry in entries if int(entry["id"]) > self._seen], run_id, spans)
+        fresh = [entry for entry in entries if int(entry["id"]) > self._seen]
+        self._missed += max(0, newest - self._seen) - len(fresh)  # they are numbered without a gap
+        slow_commands(fresh, run_id, spans)
         self._seen = max(newest, self._seen)
+        metrics.total("redis.slowlog.missed", self._missed, "{entry}")
 
     def _connected(self) -> "Redis":
         if self._client is None:
