@@ -60,7 +60,7 @@ function RecordsTab({ search, params, tail, onFilter }: { search: LogSearch; par
       {query.isPending && query.isFetching && <Skeleton height={420} label="Searching" />}
       {query.isError && <Failed error={query.error} retry={() => void query.refetch()} />}
       {records.length > 0 && (
-        <Records records={records} more={query.hasNextPage} loading={query.isFetchingNextPage} onMore={more} onFilter={onFilter} />
+        <Records records={records} more={query.hasNextPage} loading={query.isFetchingNextPage} stale={query.isPlaceholderData} onMore={more} onFilter={onFilter} />
       )}
       {query.data !== undefined && records.length === 0 && <Nothing search={search} />}
     </>

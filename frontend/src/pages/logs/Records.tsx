@@ -39,12 +39,17 @@ interface Props {
   records: readonly LogRecord[];
   more: boolean;
   loading: boolean;
+  stale: boolean;
   onMore: () => void;
   onFilter: (pair: string) => void;
 }
 
-/** The records, newest first. Only those on the screen are in the page; the next ones are fetched near the end. */
-export function Records({ records, more, loading, onMore, onFilter }: Props) {
+/**
+ * The records, newest first. Only those on the screen are in the page; the next ones are fetched near the end.
+ * Stale ones answer an earlier search: they stand there, pale, until the answer has come, and nothing in them can be
+ * clicked that would be gone a moment later.
+ */
+export function Records({ records, more, loading, stale, onMore, onFilter }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const rows = useVirtualizer({
@@ -69,7 +74,7 @@ export function Records({ records, more, loading, onMore, onFilter }: Props) {
   return (
     // A scrolling region has to be reachable by keyboard.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div ref={box} className="log-list" tabIndex={0} role="region" aria-label="Log records, newest first">
+    <div ref={box} className="log-list" tabIndex={0} inert={stale} aria-busy={stale} role="region" aria-label="Log records, newest first">
       <ul style={{ height: rows.getTotalSize() }}>
         {items.map((item) => {
           const record = records[item.index];
