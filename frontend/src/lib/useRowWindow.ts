@@ -10,20 +10,26 @@ export interface RowWindow {
 }
 
 const STEP_ROWS = 8; // the window moves by so many rows: slow scrolling then seldom renders
-const MARGIN_ROWS = 24;
-const START_ROWS = 32; // before the height of the box is known
+const MARGIN_ROWS = 20;
+const SLOTS_MIN = 128;
 
-function windowAt(scrollTop: number, height: number, rowPx: number, count: number): [number, number, number] {
-  const shown = height === 0 ? START_ROWS : Math.ceil(height / rowPx) + 1;
+type Window = readonly [from: number, to: number, slots: number];
+
+/** What the screen can hold, without the margins: the first rows are painted before anything is measured. */
+function firstWindow(rowPx: number, count: number): Window {
+  return [0, Math.min(count, Math.ceil(window.innerHeight / rowPx)), SLOTS_MIN];
+}
+
+function windowAt(scrollTop: number, height: number, rowPx: number, count: number): Window {
+  const wanted = Math.ceil(height / rowPx) + 1 + 2 * MARGIN_ROWS + STEP_ROWS;
   const top = Math.floor(scrollTop / rowPx / STEP_ROWS) * STEP_ROWS;
-  const slots = shown + 2 * MARGIN_ROWS + STEP_ROWS;
-  const from = Math.max(0, Math.min(top - MARGIN_ROWS, count - slots));
-  return [from, Math.min(count, from + slots), slots];
+  const from = Math.max(0, Math.min(top - MARGIN_ROWS, count - wanted));
+  return [from, Math.min(count, from + wanted), Math.max(SLOTS_MIN, wanted)];
 }
 
 /** The part of a list of equally high rows that is in sight (and a margin), as its box is scrolled. */
 export function useRowWindow(boxRef: RefObject<HTMLElement | null>, count: number, rowPx: number): RowWindow {
-  const [[from, to, slots], setWindow] = useState(() => windowAt(0, 0, rowPx, count));
+  const [[from, to, slots], setWindow] = useState<Window>(() => firstWindow(rowPx, count));
   const counted = useRef(count);
   const move = useCallback(
     (now: boolean) => {
@@ -42,14 +48,21 @@ export function useRowWindow(boxRef: RefObject<HTMLElement | null>, count: numbe
     if (element === null) return undefined;
     const onScroll = () => move(true);
     element.addEventListener("scroll", onScroll, { passive: true });
-    const observer = new ResizeObserver(() => move(false));
+    // It also calls once at the beginning, before the first paint; the margins can wait until after it.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const observer = new ResizeObserver(() => {
+      clearTimeout(timer);
+      timer = setTimeout(() => move(false));
+    });
     observer.observe(element);
     return () => {
+      clearTimeout(timer);
       element.removeEventListener("scroll", onScroll);
       observer.disconnect();
     };
   }, [boxRef, move]);
   useEffect(() => {
+    if (counted.current === count) return;
     counted.current = count;
     move(false);
   }, [count, move]);

@@ -12,8 +12,8 @@ from homeostat.api.errors import NOT_FOUND
 from homeostat.api.trace_search import TraceFilter, no_trace, trace_id_of
 from homeostat.core.analysis import TraceAnalysis, TraceComparison
 from homeostat.core.models import Trace, TracePage
+from homeostat.observe.analysis.columns import analyse_columns
 from homeostat.observe.analysis.compare import compare
-from homeostat.observe.analysis.times import analyse
 
 router = APIRouter(prefix="/api", tags=["traces"])
 
@@ -48,8 +48,11 @@ async def trace(trace_id: str, here: Here) -> Trace:
 @router.get("/traces/{trace_id}/analysis", responses=NOT_FOUND)
 async def analysis(trace_id: str, here: Here, spans: Literal["all", "shifted"] = "all") -> TraceAnalysis:
     """Where the time of a trace went: self times, the critical path, sums of operations."""
-    found = await _trace(here, trace_id)
-    return await to_thread.run_sync(partial(analyse, found, only_shifted=spans == "shifted"))
+    wanted = trace_id_of(trace_id)
+    found = await here.parts.telemetry.trace_columns(wanted)
+    if found is None:
+        raise no_trace(wanted)
+    return await to_thread.run_sync(partial(analyse_columns, found, only_shifted=spans == "shifted"))
 
 
 async def _trace(here: Context, text: str) -> Trace:

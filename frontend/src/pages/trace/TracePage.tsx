@@ -197,11 +197,13 @@ function Content({ trace }: { trace: TraceColumns }) {
   const analysis = useTraceAnalysis(trace.trace_id);
   const { layout, shifts } = useLayout(trace, analysis.data);
   const critical = useMemo(() => (analysis.data === undefined ? null : criticalPath(analysis.data)), [analysis.data]);
-  const rowsById = useMemo(() => new Map(layout.rows.map((row) => [row.id, row])), [layout]);
   const [selected, select] = useSelectedSpan();
   const { view, onlyCritical, change } = useView();
   const { matches, box } = useFind(trace.trace_id, layout, selected, select);
-  const row = selected === null ? undefined : rowsById.get(selected);
+  const row = useMemo(
+    () => (selected === null ? undefined : layout.rows.find((one) => one.id === selected)),
+    [layout, selected],
+  );
   const criticalMs =
     critical === null || selected === null
       ? null

@@ -44,8 +44,7 @@ export function Waterfall({ layout, selected, critical, onlyCritical, matches, o
   const box = useRef<HTMLDivElement>(null);
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => visibleRows(layout.rows, collapsed), [layout, collapsed]);
-  const places = useMemo(() => new Map(rows.map((row, index) => [row.id, index])), [rows]);
-  const at = selected === null ? -1 : (places.get(selected) ?? -1);
+  const at = useMemo(() => (selected === null ? -1 : rows.findIndex((row) => row.id === selected)), [rows, selected]);
   const { from, to, slots, reveal } = useRowWindow(box, rows.length, ROW_PX);
 
   const toggle = useCallback((id: string) => {

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from homeostat.core.config import StorageConfig
 from homeostat.core.models import Trace
 from homeostat.core.trace_columns import NO_PARENT, PARENT_MISSING, SPAN_ID_DIGITS, TraceColumns
+from homeostat.observe.analysis.columns import analyse_columns
+from homeostat.observe.analysis.times import analyse
 from homeostat.observe.decode.traces import decode
 from homeostat.store.telemetry.schema import KINDS, STATUSES
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
@@ -67,6 +69,7 @@ async def test_the_columns_say_what_the_trace_says(batches: list[list[S]]) -> No
         assert trace is not None
         assert columns is not None
         _assert_same(columns, trace)
+        assert analyse_columns(columns) == analyse(trace)
         for span in trace.spans:
             assert await store.span(trace.trace_id, span.span_id) == span
         store.close()
