@@ -14,7 +14,7 @@ from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from support import clickhouse
 from support.spans import NOON, HandClock, trace_hex
-from support.telemetry import DELTA, L, counter, gauge, histogram, logs_table, metrics_table
+from support.telemetry import DELTA, L, counter, exported, gauge, histogram, logs_table, metrics_table
 
 DAY = {"start": NOON - timedelta(hours=12), "end": NOON + timedelta(hours=12)}
 
@@ -151,7 +151,9 @@ async def test_every_condition_on_logs_holds(
     ]
     store = _logs(place, tmp_path, batches)
     query = LogQuery.model_validate({**DAY, **conditions, "limit": 2})
-    assert [record.body for record in await _all(store, query)] == expected
+    found = await _all(store, query)
+    assert [record.body for record in found] == expected
+    assert await exported(store, query) == found
     counted = await store.log_counts(query, 3600)
     assert sum(sum(step.counts.values()) for step in counted) == len(expected)
 

@@ -9,6 +9,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
+from homeostat.api.log_columns import lines
+from homeostat.core.logs import LogQuery, LogRecord
+from homeostat.core.ports import LogStore
 from homeostat.observe.decode.logs import decode_logs
 from homeostat.observe.decode.metrics import decode_metrics
 from support.spans import NOON_S
@@ -56,6 +59,11 @@ def logs_body(records: Iterable[L]) -> bytes:
             built.trace_id, built.span_id = record.trace.to_bytes(16, "big"), (1).to_bytes(8, "big")
         built.attributes.extend(_pairs(record.attributes))
     return request.SerializeToString()
+
+
+async def exported(store: LogStore, query: LogQuery) -> list[LogRecord]:
+    """All records of an export, by way of NDJSON."""
+    return [LogRecord.model_validate_json(line) async for part in store.export(query) for line in lines(part)]
 
 
 def logs_table(records: Sequence[L]) -> pa.Table:

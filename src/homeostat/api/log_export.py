@@ -2,8 +2,7 @@
 
 import csv
 import io
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from anyio import to_thread
 
-from homeostat.core.logs import LogRecord
+from homeostat.api.log_columns import SPACED, LogColumns, lines
+from homeostat.core.logs import LogTable
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import column
 
 COLUMNS: Final = (
     "id",
@@ -46,7 +48,7 @@ _SCHEMA: Final = pa.schema(
     ]
 )
 
-Part = Sequence[LogRecord]
+Part = LogTable
 
 
 class NdjsonWriter:
@@ -54,7 +56,7 @@ class NdjsonWriter:
 
     def part(self, records: Part) -> bytes:
         """The lines of these records."""
-        return b"".join(record.model_dump_json().encode() + b"\n" for record in records)
+        return "".join(f"{line}\n" for line in lines(records)).encode()
 
     def end(self) -> bytes:
         """Nothing: the last line is the end."""
@@ -69,24 +71,24 @@ class CsvWriter:
 
     def part(self, records: Part) -> bytes:
         """The rows of these records."""
-        text = io.StringIO()
-        rows = csv.writer(text)
-        if self._header is not None:
-            rows.writerow(self._header)
-            self._header = None
-        rows.writerows(_cells(record) for record in records)
-        return text.getvalue().encode()
+        columns = LogColumns(records)
+        cells = {name: columns.values(name) for name in COLUMNS if name not in {"time", "attributes", "resource"}}
+        cells["time"] = columns.times
+        cells["attributes"], cells["resource"] = columns.attributes(SPACED), columns.resources(SPACED)
+        return self._rows(zip(*(cells[name] for name in COLUMNS), strict=True))
 
     def end(self) -> bytes:
         """The header, where there was no record."""
-        return self.part(()) if self._header is not None else b""
+        return self._rows(())
 
-
-def _cells(record: LogRecord) -> list[str | int | None]:
-    fields = record.model_dump(mode="json")
-    fields["attributes"] = json.dumps(record.attributes, ensure_ascii=False)
-    fields["resource"] = json.dumps(record.resource, ensure_ascii=False)
-    return [fields[name] for name in COLUMNS]
+    def _rows(self, rows: Iterable[Sequence[object]]) -> bytes:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        if self._header is not None:
+            writer.writerow(self._header)
+            self._header = None
+        writer.writerows(rows)
+        return text.getvalue().encode()
 
 
 class ParquetWriter:
@@ -98,13 +100,10 @@ class ParquetWriter:
 
     def part(self, records: Part) -> bytes:
         """A row group."""
-        columns: dict[str, list[object]] = {
-            name: [getattr(record, name) for record in records] for name in COLUMNS if name != "time"
-        }
-        columns["time"] = list(columns["time_unix_nano"])
-        for name in ("attributes", "resource"):
-            columns[name] = [list(getattr(record, name).items()) for record in records]
-        self._writer.write_table(pa.table([pa.array(columns[f.name], f.type) for f in _SCHEMA], schema=_SCHEMA))
+        columns = LogColumns(records)
+        arrays = {name: column(columns.table, name) for name in COLUMNS if name not in {"time", "resource"}}
+        arrays["time"], arrays["resource"] = arrays["time_unix_nano"], columns.resource_maps()
+        self._writer.write_table(pa.table([pc.cast(arrays[f.name], f.type) for f in _SCHEMA], schema=_SCHEMA))
         return self._written.drain()
 
     def end(self) -> bytes:

@@ -1,6 +1,7 @@
 """Log records as Homeostat keeps and answers them."""
 
 from datetime import datetime
+from typing import Protocol
 
 from pydantic import Field
 
@@ -23,6 +24,18 @@ class LogRecord(Model):
     scope: str = ""
     attributes: dict[str, str] = Field(default_factory=dict)
     resource: dict[str, str] = Field(default_factory=dict)
+
+
+class LogTable(Protocol):
+    """Many log records by columns, for whoever reads Arrow (``pyarrow.table(part)``).
+
+    Columns are ``LogRecord``'s, but ``time``: all of them texts (some dictionary-encoded) or numbers; ``trace_id``
+    and ``span_id`` null where there is none; ``attributes`` a map of texts, ``resource`` a JSON object as text.
+    """
+
+    @property
+    def num_rows(self) -> int: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
 
 
 class LogQuery(Model):

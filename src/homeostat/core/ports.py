@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from homeostat.core.events import Event, EventType
-from homeostat.core.logs import LogCount, LogPage, LogQuery, LogRecord
+from homeostat.core.logs import LogCount, LogPage, LogQuery, LogTable
 from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
 from homeostat.core.models import (
     ActionSpec,
@@ -187,7 +187,7 @@ class LogStore(Protocol):
         """How many match in each step of the query's time, oldest first, steps without any included."""
         ...
 
-    def export(self, query: LogQuery) -> AsyncIterator[tuple[LogRecord, ...]]:
+    def export(self, query: LogQuery) -> AsyncIterator[LogTable]:
         """Every matching record, newest first, in parts; the query's limit does not count."""
         ...
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pyarrow.parquet as pq
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from log_support import Kept
 
 from homeostat.api.app import create_api
+from homeostat.api.log_columns import lines
 from homeostat.api.log_search import LogFilter, severity_number, step_of
 from homeostat.core.errors import BadRequestError
+from homeostat.core.logs import LogQuery
 from homeostat.core.models import Span, Trace
 from support.spans import trace_hex
 from support.telemetry import L
@@ -181,6 +184,33 @@ async def test_every_format_has_every_record_newest_first(client: httpx2.AsyncCl
     if said:
         assert table["attributes"][0].as_py() == [("k,", '"v"')]
         assert table["time"][0].as_py() == NOW - timedelta(seconds=1)
+
+
+@given(
+    st.lists(
+        st.builds(
+            L,
+            body=st.text(),
+            at=st.integers(-3_600_000_000, -1).map(lambda micros: micros / 1e6),
+            service=st.text(min_size=1),
+            severity=st.integers(0, 24),
+            trace=st.sampled_from([None, 1, 2**127]),
+            attributes=st.dictionaries(st.text(min_size=1), st.text(), max_size=4),
+        ),
+        max_size=6,
+    )
+)
+@settings(deadline=None, max_examples=60)
+async def test_a_line_is_what_the_record_itself_would_write(said: list[L]) -> None:
+    with TemporaryDirectory() as folder:
+        kept = Kept(Path(folder))
+        if said:
+            kept.say(*said)
+        query = LogQuery(start=NOW - timedelta(hours=2), end=NOW, limit=100)
+        written = [line async for part in kept.logs.export(query) for line in lines(part)]
+        assert written == [record.model_dump_json() for record in (await kept.logs.logs(query)).records]
+        kept.logs.close()
+        kept.metrics.close()
 
 
 async def test_patterns_are_answered_with_their_trend_and_examples(client: httpx2.AsyncClient, kept: Kept) -> None:

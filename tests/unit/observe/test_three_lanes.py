@@ -22,7 +22,7 @@ from homeostat.observe.pipeline import running
 from homeostat.store.telemetry import disk
 from homeostat.store.telemetry.lane import FlushPolicy
 from support.spans import NOON, HandClock, S, body
-from support.telemetry import DELTA, L, counter, gauge, logs_body, metrics_body
+from support.telemetry import DELTA, L, counter, exported, gauge, logs_body, metrics_body
 
 OFF = ReceiverConfig.only()
 DAY = {"start": NOON - timedelta(hours=12), "end": NOON + timedelta(hours=12)}
@@ -116,8 +116,7 @@ async def test_kill_9_under_load_loses_no_metric_point_and_no_log_record(tmp_pat
         sender.join(10)
     assert all(sender.records and sender.points for sender in senders)
     async with running(OFF, StorageConfig(path=tmp_path, min_free_mib=1), HandClock()) as pipeline:
-        parts = [part async for part in pipeline.logs.export(LogQuery(**DAY))]
-        found = {record.body for part in parts for record in part}
+        found = {record.body for record in await exported(pipeline.logs, LogQuery(**DAY))}
         assert {text for sender in senders for text in sender.records} <= found
         query = MetricQuery(name="work", **DAY, step_s=43200, aggregation="increase", group_by=("n",))
         series = {

@@ -113,6 +113,21 @@ def positions(table: pa.Table) -> list[Position]:
     return found
 
 
+def ids_in_order(table: pa.Table) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
+    """The order of the rows by position, and the positions as texts in that order: ``positions`` for many rows."""
+    times: npt.NDArray[np.int64] = column(table, "time_ns").to_numpy()
+    hashes = marks(table)
+    order = np.lexsort((hashes, -times))
+    times, hashes = times[order], hashes[order]
+    numbers = np.arange(len(order))
+    begins = np.ones(len(order), dtype=np.bool_)
+    begins[1:] = (times[1:] != times[:-1]) | (hashes[1:] != hashes[:-1])
+    copies = numbers - np.maximum.accumulate(np.where(begins, numbers, 0))
+    shifted = times.astype(np.uint64) + np.uint64(_SIGN)  # wraps, as _SIGN + time does
+    parts = zip(shifted.tolist(), hashes.tolist(), copies.tolist(), strict=True)
+    return order, pa.array([f"{time:016x}-{mark:016x}-{copy:x}" for time, mark, copy in parts], pa.string())
+
+
 def records_of(table: pa.Table, where: Sequence[Position]) -> tuple[LogRecord, ...]:
     """The rows as records, with their positions as ids."""
     rows: list[_Row] = table.to_pylist()

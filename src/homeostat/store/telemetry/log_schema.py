@@ -28,8 +28,13 @@ LOG_SCHEMA: Final = pa.schema(
 )
 
 
+SEVERITY_WORDS: Final = (
+    "unspecified",
+    *(word for word in ("trace", "debug", "info", "warn", "error", "fatal") for _ in range(4)),
+)
+"""The names of the ranges by severity number, 0..24 (OpenTelemetry logs data model, "SeverityNumber")."""
+
+
 def severity_word(number: int) -> str:
-    """The name of a severity number's range, lower case (OpenTelemetry logs data model, "SeverityNumber")."""
-    if not 1 <= number <= 24:
-        return "unspecified"
-    return ("trace", "debug", "info", "warn", "error", "fatal")[(number - 1) // 4]
+    """The name of a severity number's range, lower case."""
+    return SEVERITY_WORDS[number if 1 <= number <= 24 else 0]

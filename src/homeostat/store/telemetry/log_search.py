@@ -7,7 +7,7 @@ what it has. Only columns that a condition needs are read, and only row groups t
 import heapq
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -115,7 +115,7 @@ def _id(text: str | None, width: int, name: str) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """A hot table, a row group of a segment, or what a shared store has found."""
 
     first_ns: int
@@ -126,6 +126,7 @@ class _Piece:
     is_found: bool = False  # every row holds
 
     def read(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of it. Raises StoreCorruptError, FileNotFoundError."""
         if self.table is not None:
             return self.table.select(list(columns))
         assert self.segment is not None
@@ -136,13 +137,13 @@ class _Piece:
         return np.arange(table.num_rows) if self.is_found else np.flatnonzero(wanted.mask(table))
 
 
-def _pieces(hot: Sequence[pa.Table], segments: Sequence[LogSegment], wanted: LogFilter) -> list[_Piece]:
+def pieces_of(hot: Sequence[pa.Table], segments: Sequence[LogSegment], wanted: LogFilter) -> list[Piece]:
     """Everything that may hold what is asked for."""
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
     for table in hot:
         if table.num_rows:
             times = pc.min_max(table.column("time_ns"))
-            pieces.append(_Piece(times["min"].as_py(), times["max"].as_py(), table))
+            pieces.append(Piece(times["min"].as_py(), times["max"].as_py(), table))
     for segment in segments:
         info = segment.info
         if info.max_start_ns >= wanted.start_ns and info.min_start_ns < wanted.end_ns:
@@ -153,11 +154,12 @@ def _pieces(hot: Sequence[pa.Table], segments: Sequence[LogSegment], wanted: Log
     return [piece for piece in pieces if piece.last_ns >= wanted.start_ns and piece.first_ns < wanted.end_ns]
 
 
-def _last_ns(piece: _Piece) -> int:
+def last_ns(piece: Piece) -> int:
+    """To sort pieces by."""
     return piece.last_ns
 
 
-def _groups(segment: LogSegment, wanted: LogFilter) -> Iterator[_Piece]:
+def _groups(segment: LogSegment, wanted: LogFilter) -> Iterator[Piece]:
     index = segment.index
     maybe = set(range(len(index.times)))
     if wanted.trace_id is not None:
@@ -168,53 +170,46 @@ def _groups(segment: LogSegment, wanted: LogFilter) -> Iterator[_Piece]:
         maybe.intersection_update(index.groups_with(key, value))
     for group in maybe:
         first, last = index.times[group].tolist()
-        yield _Piece(first, last, None, segment, group)
+        yield Piece(first, last, None, segment, group)
 
 
 def find_logs(
     hot: Sequence[pa.Table], segments: Sequence[LogSegment], query: LogQuery, shared: "SharedLogs | None" = None
 ) -> LogPage:
     """A page of matching records, newest first. Raises BadRequestError for a cursor or an id that is none."""
+    table, chosen, is_more = find_rows(hot, segments, query, shared)
+    return LogPage(records=records_of(table, chosen), next_cursor=str(chosen[-1]) if is_more else None)
+
+
+def find_rows(
+    hot: Sequence[pa.Table], segments: Sequence[LogSegment], query: LogQuery, shared: "SharedLogs | None" = None
+) -> tuple[pa.Table, list[Position], bool]:
+    """The rows of a page, in their order, and whether there are more. Raises as ``find_logs``."""
     wanted, after = LogFilter.of(query), None
     if query.cursor is not None:
         after = Position.parse(query.cursor)
-        wanted = LogFilter.of(query.model_copy(update={"cursor": None}))
-        wanted = _until(wanted, after.time_ns)
-    pieces = _pieces(hot, segments, wanted)
+        wanted = replace(wanted, end_ns=min(wanted.end_ns, after.time_ns + 1))
+    pieces = pieces_of(hot, segments, wanted)
     if shared is not None and (elsewhere := shared.newest(wanted, query.limit, after)).num_rows:
         times = pc.min_max(elsewhere.column("time_ns"))
-        pieces.append(_Piece(times["min"].as_py(), times["max"].as_py(), elsewhere, is_found=True))
-    table = _newest(sorted(pieces, key=_last_ns, reverse=True), wanted, query.limit, after)
+        pieces.append(Piece(times["min"].as_py(), times["max"].as_py(), elsewhere, is_found=True))
+    table = _newest(sorted(pieces, key=last_ns, reverse=True), wanted, query.limit, after)
     where = positions(table)
     order = sorted(
         (number for number in range(len(where)) if after is None or where[number] > after), key=where.__getitem__
     )
     page = order[: query.limit]
     chosen = [where[number] for number in page]
-    records = records_of(table.take(pa.array(page, pa.int64())), chosen)
-    return LogPage(records=records, next_cursor=str(chosen[-1]) if len(order) > len(page) else None)
+    return table.take(pa.array(page, pa.int64())), chosen, len(order) > len(page)
 
 
-def _until(wanted: LogFilter, last_ns: int) -> LogFilter:
-    return LogFilter(
-        start_ns=wanted.start_ns,
-        end_ns=min(wanted.end_ns, last_ns + 1),
-        service=wanted.service,
-        text=wanted.text,
-        min_severity=wanted.min_severity,
-        trace_id=wanted.trace_id,
-        span_id=wanted.span_id,
-        attributes=wanted.attributes,
-    )
-
-
-def _newest(pieces: Sequence[_Piece], wanted: LogFilter, limit: int, after: Position | None) -> pa.Table:
+def _newest(pieces: Sequence[Piece], wanted: LogFilter, limit: int, after: Position | None) -> pa.Table:
     """At least the ``limit + 1`` newest matching records, and every one of each moment that is among them.
 
     Those of the cursor's moment come on top: some of them have been shown already.
     """
     newest: list[int] = []  # a heap of the newest times, without the cursor's
-    hits: list[tuple[_Piece, Numbers, Numbers]] = []
+    hits: list[tuple[Piece, Numbers, Numbers]] = []
     for piece in pieces:
         floor = newest[0] if len(newest) > limit else None
         if floor is not None and piece.last_ns < floor:
@@ -237,7 +232,7 @@ def _newest(pieces: Sequence[_Piece], wanted: LogFilter, limit: int, after: Posi
     return _read_hits([(piece, rows[times >= floor]) for piece, rows, times in hits])
 
 
-def _read_hits(hits: Sequence[tuple[_Piece, Numbers]]) -> pa.Table:
+def _read_hits(hits: Sequence[tuple[Piece, Numbers]]) -> pa.Table:
     tables = [piece.read(LOG_SCHEMA.names).take(pa.array(rows)) for piece, rows in hits if len(rows)]
     return pa.concat_tables(tables).unify_dictionaries() if tables else LOG_SCHEMA.empty_table()
 
@@ -256,7 +251,7 @@ def count_logs(
         raise BadRequestError(f"{steps} steps are too many (at most {_STEPS_MAX:,}). Ask for longer ones.")
     counts = np.zeros((max(steps, 0), _SEVERITIES), dtype=np.int64)
     columns = [*dict.fromkeys([*wanted.columns, "severity"])]
-    for piece in _pieces(hot, segments, wanted):
+    for piece in pieces_of(hot, segments, wanted):
         try:
             table = piece.read(columns)
             rows = np.flatnonzero(wanted.mask(table))

@@ -6,10 +6,11 @@ from typing import Final, TypeVar
 import pyarrow as pa
 
 from homeostat.core.config import StorageConfig
-from homeostat.core.logs import LogCount, LogPage, LogQuery, LogRecord
+from homeostat.core.logs import LogCount, LogPage, LogQuery, LogTable
 from homeostat.core.ports import Clock
 from homeostat.store.telemetry.lane import FlushPolicy, Lane, LaneSpec
-from homeostat.store.telemetry.log_search import count_logs, find_logs
+from homeostat.store.telemetry.log_export import LogExport, shown
+from homeostat.store.telemetry.log_search import LogFilter, count_logs, find_logs, find_rows
 from homeostat.store.telemetry.log_segment import LOG_LAYOUT, LogSegment
 from homeostat.store.telemetry.maintenance import CompactionPolicy
 from homeostat.store.telemetry.shared import SharedLogs
@@ -65,12 +66,28 @@ class EmbeddedLogStore(Lane[LogSegment]):
         """How many match in each step of the query's time, oldest first. Raises BadRequestError: too many steps."""
         return await self._ask_logs(lambda hot, segments: count_logs(hot, segments, query, step_s, self.shared))
 
-    async def export(self, query: LogQuery) -> AsyncIterator[tuple[LogRecord, ...]]:
-        """Every matching record, newest first, in parts; the query's limit does not count."""
+    async def export(self, query: LogQuery) -> AsyncIterator[LogTable]:
+        """Every matching record, newest first, in parts; the query's limit does not count.
+
+        Records that come meanwhile are not among them. Raises BadRequestError for an id that is none.
+        """
+        if self.shared is not None:
+            async for page in self._pages(query):
+                yield page
+            return
+        export = LogExport(LogFilter.of(query), self.parts)
+        while (parts := await self.ask(export.advance)) is not None:
+            for part in parts:
+                yield part
+
+    async def _pages(self, query: LogQuery) -> AsyncIterator[LogTable]:
+        """What a shared store has as well comes page by page."""
         wanted: LogQuery | None = query.model_copy(update={"limit": _EXPORT_PAGE})
         while wanted is not None:
-            page = await self.logs(wanted)
-            if page.records:
-                yield page.records
-            cursor = page.next_cursor
-            wanted = wanted.model_copy(update={"cursor": cursor}) if cursor is not None else None
+            asked = wanted
+            rows, where, is_more = await self._ask_logs(
+                lambda hot, segments, asked=asked: find_rows(hot, segments, asked, self.shared)
+            )
+            if where:
+                yield shown(rows, pa.array([str(position) for position in where], pa.string()))
+            wanted = asked.model_copy(update={"cursor": str(where[-1])}) if is_more else None

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from homeostat.store.telemetry.arrow import pc
+
 WORD: Final = pa.dictionary(pa.int32(), pa.string())
 """A text that repeats."""
 
@@ -96,6 +98,19 @@ def trace_keys(ids: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
 def trace_key(trace_id: bytes) -> int:
     """The sort key of one trace id of 16 bytes."""
     return int.from_bytes(trace_id[8:], "big")
+
+
+_HEX: Final = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], dtype=np.uint8)
+
+
+def hex_texts(ids: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    """Each id as lower-case hexadecimal digits; null where there is none."""
+    width = ids.type.byte_width
+    whole = pc.fill_null(ids, pa.scalar(bytes(width), ids.type))
+    raw = np.frombuffer(whole.buffers()[1] or b"", dtype=np.uint8)[whole.offset * width :][: len(ids) * width]
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * (2 * width)
+    texts = pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(_HEX[raw].tobytes()))
+    return pc.if_else(pc.is_valid(ids), texts, None)
 
 
 def column(table: pa.Table, name: str) -> pa.Array:

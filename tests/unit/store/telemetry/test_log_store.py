@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,11 +14,15 @@ from hypothesis import strategies as st
 from homeostat.core.config import StorageConfig
 from homeostat.core.errors import BadRequestError
 from homeostat.core.logs import LogQuery, LogRecord
-from homeostat.store.telemetry.log_segment import LOG_GROUP_ROWS
+from homeostat.store.telemetry import log_export
+from homeostat.store.telemetry.log_export import LogExport
+from homeostat.store.telemetry.log_schema import LOG_SCHEMA
+from homeostat.store.telemetry.log_search import LogFilter
+from homeostat.store.telemetry.log_segment import LOG_GROUP_ROWS, LogSegment
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.log_text import TextFilter, words_of
 from support.spans import NOON, HandClock, trace_hex
-from support.telemetry import L, logs_body, logs_table
+from support.telemetry import L, exported, logs_body, logs_table
 
 DAY = {"start": NOON - timedelta(hours=12), "end": NOON + timedelta(hours=12)}
 
@@ -87,10 +93,10 @@ def _holds(record: L, query: LogQuery) -> bool:
     )
 
 
-@given(st.lists(st.tuples(RECORDS, st.booleans()), max_size=4), QUERIES)
+@given(st.lists(st.tuples(RECORDS, st.booleans()), max_size=4), QUERIES, st.sampled_from([0, 2_000, 1 << 26]))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_a_search_finds_what_reading_everything_would(
-    tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[list[L], bool]], query: LogQuery
+    tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[list[L], bool]], query: LogQuery, held_bytes: int
 ) -> None:
     store = _store(tmp_path_factory.mktemp("logs"))
     for records, as_segment in batches:
@@ -105,6 +111,8 @@ async def test_a_search_finds_what_reading_everything_would(
     counts = await store.log_counts(query, 1)
     assert sum(sum(step.counts.values()) for step in counts) == len(expected)
     assert len(counts) == (query.end - query.start).total_seconds()
+    with patch.object(log_export, "HELD_BYTES_MAX", held_bytes):
+        assert await exported(store, query) == found, "an export has the same records, ids and order"
     store.close()
 
 
@@ -179,9 +187,68 @@ async def test_an_index_that_is_lost_is_made_anew(tmp_path: Path) -> None:
 async def test_an_export_gives_everything_whatever_the_limit(tmp_path: Path) -> None:
     store = _store(tmp_path)
     _put(store, [L(f"{number}", at=number / 100) for number in range(12_000)], segment=True)
-    parts = [part async for part in store.export(LogQuery(**DAY, limit=3))]
-    assert [record.body for part in parts for record in part] == [str(n) for n in reversed(range(12_000))]
-    assert len(parts) > 1
+    found = await exported(store, LogQuery(**DAY, limit=3))
+    assert [record.body for record in found] == [str(n) for n in reversed(range(12_000))]
+    rows = [part.num_rows async for part in store.export(LogQuery(**DAY))]
+    assert (len(rows) > 1, max(rows) <= log_export.PART_ROWS) == (True, True)
+
+
+async def test_an_export_reads_each_row_group_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, read = _store(tmp_path), list[str]()
+    for first in range(0, 40_000, 20_000):
+        _put(store, [L(str(n), at=n / 100) for n in range(first, first + 20_000)], segment=True)
+    original = LogSegment.read
+
+    def counted(self: LogSegment, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
+        read.extend(f"{self.info.name} {group} {name}" for group in groups or () for name in columns)
+        return original(self, columns, groups)
+
+    monkeypatch.setattr(LogSegment, "read", counted)
+    assert len(await exported(store, LogQuery(**DAY, text="39999"))) == 1
+    groups = sum(-(-info.rows // LOG_GROUP_ROWS) for info in store.segments)
+    assert len(read) <= groups * 2 + len(LOG_SCHEMA), "what a condition needs, and the rest where there is a match"
+    read.clear()
+    assert len(await exported(store, LogQuery(**DAY))) == 40_000
+    assert len(set(read)) == len(read) == groups * len(LOG_SCHEMA)
+
+
+def test_what_an_export_holds_is_bounded_wherever_the_records_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    tables = [logs_table([L(f"{n} {turn}", at=n + turn / 100) for n in range(500)]) for turn in range(12)]
+    most = 3 * tables[0].nbytes
+    monkeypatch.setattr(log_export, "HELD_BYTES_MAX", most)
+    original = log_export._Pass._let_go
+
+    def noted(self: log_export._Pass) -> None:
+        original(self)
+        held.append(sum(each.rows.nbytes for each in self._held))
+
+    monkeypatch.setattr(log_export._Pass, "_let_go", noted)
+    export = LogExport(LogFilter.of(LogQuery(**DAY)), lambda: (tables, []))
+    found: list[int] = []
+    while (parts := export.advance()) is not None:
+        found += [time for part in parts for time in part["time_unix_nano"].to_pylist()]
+    assert found == sorted((time for table in tables for time in table["time_ns"].to_pylist()), reverse=True)
+    assert max(held) <= most
+
+
+async def test_an_export_goes_on_where_it_was_when_a_segment_is_compacted_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, calls = _store(tmp_path), list[int]()
+    for first in range(0, 50, 10):
+        _put(store, [L(str(n), at=n // 2) for n in range(first, first + 10)], segment=True)
+    original = LogSegment.read
+
+    def vanishing(self: LogSegment, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
+        calls.append(1)
+        if len(calls) in {5, 6}:
+            raise FileNotFoundError(self.parquet_path)
+        return original(self, columns, groups)
+
+    expected = await _all(store, LogQuery(**DAY))
+    monkeypatch.setattr(LogSegment, "read", vanishing)
+    assert await exported(store, LogQuery(**DAY)) == expected
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1-2", "1-2-3-4", "-1-2-3", "zz-1-1", f"{1 << 70:x}-1-1"])
