@@ -34,7 +34,7 @@ from homeostat.observe.correlate.conditions import (
 )
 from homeostat.observe.correlate.releases import NewRelease, ReleaseWatch
 from homeostat.observe.correlate.timeline import Timeline
-from homeostat.observe.correlate.unknown import unjudged
+from homeostat.observe.correlate.unknown import UNKNOWN_AFTER, Unknown, unjudged
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Correlator:
         self._listening_s = clock.now().timestamp()
         self._steps: dict[int, Mapping[str, RedPoint]] = {}
         self._remembered_at = clock.monotonic()
+        self._unknown = Unknown()
         self._crowded = False  # there was no room for the last event
 
     async def open(self) -> None:
@@ -115,6 +116,7 @@ class Correlator:
         await self._settle(TRACING, await self._tracing_alerts(now), now)
         found, unknown = await self._anomalies_now(now)
         await self._settle(ANOMALY, found, now, unknown)
+        await self._give_up(set(unknown) - {condition.fingerprint for condition in found}, now)
         for news in self._releases.take():
             await self._timeline.record(self._release_event(news))
         if self._clock.monotonic() - self._remembered_at >= REMEMBER_EVERY_S:
@@ -140,6 +142,21 @@ class Correlator:
                 await self._begin(condition)
         for fingerprint in lasting.keys() - {condition.fingerprint for condition in found} - set(unknown):
             await self._timeline.end(fingerprint, now)
+
+    async def _give_up(self, unknown: Collection[str], now: datetime) -> None:
+        """End what could not be judged for ``UNKNOWN_AFTER``: its service is gone."""
+        lasting = {event.fingerprint: event for event in self._timeline.lasting(prefix=ANOMALY)}
+        waiting = {key: event for key, event in lasting.items() if key in unknown}
+        now_s = now.timestamp()
+        over = self._unknown.look(waiting, now_s, self._red.reach().known_s)
+        for fingerprint in over:
+            hours = UNKNOWN_AFTER.total_seconds() / 3600
+            log.warning("%r has had no data for %g h and is taken for over", lasting[fingerprint].title, hours)
+            await self._timeline.end(fingerprint, now)
+        for fingerprint in lasting.keys() - set(over):
+            changed = self._unknown.to_write(lasting[fingerprint], now_s)
+            if changed is not None:
+                await self._timeline.record(changed)
 
     async def _begin(self, condition: Condition) -> None:
         """Where there is no room for another event that lasts, the next look tries again."""

@@ -11,6 +11,7 @@ from homeostat.core.events import Event, EventSeverity, EventType
 from homeostat.core.models import Trace, TracePage, TraceQuery, TraceSummary
 from homeostat.core.red import HISTOGRAM_BUCKETS, Edge, RedPoint, RedReach
 from homeostat.observe.correlate import Correlator, ReleaseWatch, Timeline
+from homeostat.observe.correlate.unknown import UNKNOWN_SINCE
 from support.memory_state import MemoryState
 from support.world_clock import HandClock
 
@@ -20,6 +21,7 @@ class Seconds:
     """RED of seconds; implements what the correlator reads by adding them up."""
 
     rows: dict[tuple[str, int], tuple[int, int, float]] = field(default_factory=dict)
+    gaps: tuple[tuple[int, int], ...] = ()
 
     def add(self, service: str, second: int, requests: int = 20, errors: int = 0, ms: float = 10.0) -> None:
         self.rows[service, second] = (requests, errors, ms)
@@ -28,7 +30,7 @@ class Seconds:
         return max((second for _, second in self.rows), default=None)
 
     def reach(self) -> RedReach:
-        return RedReach(min((second for _, second in self.rows), default=None), 0)
+        return RedReach(min((second for _, second in self.rows), default=None), 0, self.gaps)
 
     def services(self) -> list[str]:
         return sorted({service for service, _ in self.rows})
@@ -97,9 +99,11 @@ class Ids:
 class Desk:
     """A correlator over rows that a test adds, second by second."""
 
-    def __init__(self, state: MemoryState | None = None, clock: HandClock | None = None) -> None:
+    def __init__(
+        self, state: MemoryState | None = None, clock: HandClock | None = None, red: Seconds | None = None
+    ) -> None:
         self.clock, self.state = clock or HandClock(), state or MemoryState()
-        self.red, self.traces, self.releases = Seconds(), Traces(), ReleaseWatch(self.clock)
+        self.red, self.traces, self.releases = red or Seconds(), Traces(), ReleaseWatch(self.clock)
         self.timeline = Timeline(self.state, LocalBus(), self.clock)
         self.correlator = Correlator(
             self.timeline,
@@ -289,3 +293,49 @@ async def test_the_first_look_after_a_restart_ends_nothing() -> None:
     assert "anomaly|errors|payment" in again.lasting()
     await again.live(60, requests=20)
     assert again.lasting() == {}
+
+
+HOUR_S = 3600
+
+
+async def test_the_alert_of_a_service_that_never_sends_again_ends_after_a_day_also_across_a_restart() -> None:
+    desk = Desk()
+    await desk.live(80, requests=20, errors=5)
+    await desk.live(1200)  # it was retired
+    desk.clock.pass_s(22 * HOUR_S)
+    again = Desk(desk.state, desk.clock, desk.red)
+    await again.correlator.open()
+    await again.correlator.look()
+    assert "anomaly|errors|payment" in again.lasting()
+    again.clock.pass_s(1 * HOUR_S)
+    await again.correlator.look()
+    assert "anomaly|errors|payment" in again.lasting()
+    again.clock.pass_s(1 * HOUR_S)
+    await again.correlator.look()
+    assert again.lasting().keys() == {"tracing|silence"}
+
+
+async def test_the_time_in_which_nobody_listened_does_not_end_an_alert() -> None:
+    desk = Desk()
+    await desk.live(80, requests=20, errors=5)
+    await desk.live(1200)
+    down_s = int(desk.clock.now().timestamp())
+    desk.clock.pass_s(72 * HOUR_S)
+    desk.red.gaps = ((down_s, down_s + 72 * HOUR_S),)
+    await desk.live(300)
+    assert "anomaly|errors|payment" in desk.lasting()
+    desk.clock.pass_s(24 * HOUR_S)
+    await desk.correlator.look()
+    assert desk.lasting().keys() == {"tracing|silence"}
+
+
+async def test_a_service_that_fails_again_within_the_day_begins_its_time_anew() -> None:
+    desk = Desk()
+    await desk.live(80, requests=20, errors=5)
+    for _ in range(3):
+        await desk.live(1200)
+        desk.clock.pass_s(23 * HOUR_S)
+        await desk.correlator.look()
+        assert UNKNOWN_SINCE in desk.lasting()["anomaly|errors|payment"].data
+        await desk.live(80, requests=20, errors=5)
+        assert UNKNOWN_SINCE not in desk.lasting()["anomaly|errors|payment"].data
