@@ -200,3 +200,41 @@ async def test_every_record_is_in_one_pattern_and_the_order_does_not_matter(said
     ]
     assert sum(p.count for p in found.patterns) == sum(at >= -900 for _, at in said)
     assert all(sum(p.timeline) == p.count == sum(p.severities.values()) for p in found.patterns)
+
+
+def _plainly(texts: Sequence[str]) -> list[str]:
+    """Drain word by word, as the paper tells it: what the arrays must come to as well."""
+    leaves: dict[tuple[int, str], list[list[str]]] = {}
+    found: list[list[str]] = []
+    for text in texts:
+        words = text.split()
+        first = words[0] if len(words) > 1 else ""
+        group = {key[1] for key in leaves if key[0] == len(words)}
+        place = first if first in group else "<*>"
+        best, rank = None, (-1.0, -1)
+        for template in leaves.get((len(words), place), []):
+            shared = sum(a == b != "<*>" for a, b in zip(template, words, strict=True))
+            its_rank = (shared / len(words) if words else 1.0, template.count("<*>"))
+            if its_rank > rank:
+                best, rank = template, its_rank
+        if best is None or rank[0] < 0.6:
+            if first not in group and (any(map(str.isdigit, first)) or len(group) + ("<*>" not in group) >= 100):
+                first = "<*>"
+            best = words
+            leaves.setdefault((len(words), first), []).append(best)
+        else:
+            best[:] = [a if a == b else "<*>" for a, b in zip(best, words, strict=True)]
+        found.append(best)
+    return [" ".join(template) for template in found]
+
+
+MANY_WORDS = st.sampled_from(
+    ["pay", "order", "failed", "retry", "a1", "<NUM>", "<*>", *(f"w{'x' * n}" for n in range(120))]
+)
+
+
+@given(st.lists(st.lists(MANY_WORDS, max_size=6).map(" ".join), max_size=200), st.integers(0, 130))
+@settings(deadline=None)
+def test_templates_are_those_of_drain_word_by_word(texts: list[str], firsts: int) -> None:
+    texts = [*(f"w{'y' * n} x" for n in range(firsts)), *texts]  # more first words than a level holds
+    assert templates_of(texts, BUDGET)[0] == _plainly(texts)
