@@ -13,8 +13,9 @@ import httpx2
 from homeostat.background import Background
 from homeostat.core.config import Config
 from homeostat.core.errors import StoreError
-from homeostat.core.events import Event, EventType
+from homeostat.core.events import ALERTMANAGER, Event, EventType
 from homeostat.core.ports import Bus, Clock, Ids, StateStore
+from homeostat.net import in_address
 from homeostat.notify import Alertmanager, MaintenanceBook, Outbox
 from homeostat.observe.correlate import Correlator, ReleaseWatch, Timeline
 from homeostat.observe.correlate.derived import incident_event
@@ -24,7 +25,7 @@ from homeostat.runtime import system_random
 log = logging.getLogger(__name__)
 
 INCIDENTS_MAX: Final = 1_000
-FROM_ALERTMANAGER: Final = "alertmanager"
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ async def firing(timeline: Timeline, state: StateStore) -> Sequence[Event]:
     alerts = [
         event
         for event in timeline.lasting()
-        if event.type in {EventType.ALERT, EventType.INCIDENT} and event.source != FROM_ALERTMANAGER
+        if event.type in {EventType.ALERT, EventType.INCIDENT} and event.source != ALERTMANAGER
     ]
     incidents = await state.incidents(open_only=True, limit=INCIDENTS_MAX)
     return [*alerts, *(incident_event(incident) for incident in incidents)]

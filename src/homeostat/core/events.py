@@ -2,10 +2,20 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
 from homeostat.core.models import Model, Scalar
+
+ALERTMANAGER: Final = "alertmanager"
+"""The ``source`` of what an Alertmanager told: its alerts as events, its silences as maintenance windows."""
+
+SERVICE_LABELS: Final = ("service", "service_name", "job")
+"""Labels of alerts and silences that name a service, the most telling first."""
+
+HEARD_AT: Final = "heard_at_s"
+"""In the data of an event that must be repeated by its source: Unix second of the last time."""
 
 
 class EventType(StrEnum):
@@ -60,5 +70,5 @@ class MaintenanceWindow(Model):
     services: tuple[str, ...]  # empty: all
     reason: str
     created_by: str
-    source: str = "homeostat"  # or alertmanager: a silence
+    source: str = "homeostat"  # or ALERTMANAGER: a silence
     alerts: tuple[str, ...] = ()  # empty: all, and healing waits; else only alerts of these names are muted

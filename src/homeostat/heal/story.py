@@ -2,15 +2,14 @@
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Unpack
 
 import anyio
 
 from homeostat.core.errors import StoreError
-from homeostat.core.models import Plan, Run, Scalar, TimelineKind, Verdict
+from homeostat.core.models import Plan, Run, Scalar, TimelineEntry, TimelineKind, Verdict
 from homeostat.core.ports import Bus, Clock, Ids, IncidentStore, SettingStore
-from homeostat.story import Story
+from homeostat.story import About, Story
 
 log = logging.getLogger(__name__)
 
@@ -21,26 +20,12 @@ RETRY_S = 5.0
 """How often lines are offered again to a store that could not take them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What ``Story.tell`` is called with."""
-
-    kind: TimelineKind
-    title: str
-    detail: str
-    at: datetime
-    incident_id: str | None
-    resource: str | None
-    data: dict[str, Scalar] | None
-
-
 class RunStory(Story):
     """The story, with runs in it. Telling is no reason for not acting: what cannot be stored now is told later."""
 
     def __init__(self, store: IncidentStore, bus: Bus, clock: Clock, ids: Ids) -> None:
         super().__init__(store, bus, clock, ids)
-        self._now = clock.now
-        self._untold: deque[_Line] = deque(maxlen=UNTOLD_MAX)
+        self._untold: deque[TimelineEntry] = deque(maxlen=UNTOLD_MAX)
         self._has_untold = anyio.Event()
 
     async def work(self) -> None:
@@ -51,36 +36,18 @@ class RunStory(Story):
             self._has_untold = anyio.Event()
             await self._catch_up()
 
-    async def tell(
-        self,
-        kind: TimelineKind,
-        title: str,
-        detail: str = "",
-        *,
-        at: datetime | None = None,
-        incident_id: str | None = None,
-        resource: str | None = None,
-        data: dict[str, Scalar] | None = None,
-    ) -> None:
+    async def tell(self, kind: TimelineKind, title: str, detail: str = "", **about: Unpack[About]) -> None:
         """Add an entry. One that cannot be stored now is kept, in order and with its time, and told later."""
-        self._untold.append(_Line(kind, title, detail, at or self._now(), incident_id, resource, data))
+        self._untold.append(self.entry(kind, title, detail, **about))
         if len(self._untold) == 1:  # nothing older waits
             await self._catch_up()
 
     async def _catch_up(self) -> None:
         try:
             while self._untold:
-                line = self._untold[0]
-                await super().tell(
-                    line.kind,
-                    line.title,
-                    line.detail,
-                    at=line.at,
-                    incident_id=line.incident_id,
-                    resource=line.resource,
-                    data=line.data,
-                )
-                if self._untold[0] is line:  # else it was pushed out meanwhile
+                entry = self._untold[0]
+                await self.add(entry)
+                if self._untold[0] is entry:  # else it was pushed out meanwhile
                     self._untold.popleft()
         except StoreError as error:
             log.error("The story cannot be stored and is told later (%s): %s", self._untold[0].title, error)

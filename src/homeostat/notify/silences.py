@@ -9,10 +9,9 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from homeostat.core.events import MaintenanceWindow
+from homeostat.core.events import ALERTMANAGER, SERVICE_LABELS, MaintenanceWindow
 from homeostat.notify.alertmanager import Matcher, Silence
 
-SERVICE_LABELS: Final = frozenset({"service", "service_name", "job"})
 ALERT_LABEL: Final = "alertname"
 PATTERN_MAX: Final = 1_000
 WILDCARDS_MAX: Final = 3
@@ -44,7 +43,7 @@ def window_of(silence: Silence, services: Collection[str]) -> MaintenanceWindow 
         services=tuple(sorted(named)),
         reason=silence.comment or "a silence",
         created_by=silence.createdBy or "Alertmanager",
-        source="alertmanager",
+        source=ALERTMANAGER,
         alerts=tuple(sorted(alerts)),
     )
 

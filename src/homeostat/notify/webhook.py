@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from homeostat.core.events import Event, EventSeverity, EventType
+from homeostat.core.events import ALERTMANAGER, HEARD_AT, SERVICE_LABELS, Event, EventSeverity, EventType
 from homeostat.core.models import Scalar
 from homeostat.notify.naming import OWN_LABEL
 
@@ -15,8 +15,6 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """What is said to have begun earlier has a wrong clock."""
 
 TEXT_MAX: Final = 2_000
-SERVICE_LABELS: Final = ("service", "service_name", "job")
-HEARD_AT: Final = "heard_at_s"
 
 _CRITICAL: Final = frozenset({"critical", "page", "error", "high", "emergency"})
 _INFO: Final = frozenset({"info", "none", "debug", "low"})
@@ -64,7 +62,7 @@ def _event(alert: WebhookAlert, now: datetime) -> Event:
         title=(alert.annotations.get("summary") or name)[:TEXT_MAX],
         description=(alert.annotations.get("description") or alert.annotations.get("message") or "")[:TEXT_MAX],
         severity=_severity(alert.labels.get("severity", "")),
-        source="alertmanager",
+        source=ALERTMANAGER,
         fingerprint=f"alertmanager|{alert.fingerprint}",
         services=_services(alert.labels),
         data=_data(alert, name, now),

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 
 from homeostat.core.errors import TooManyError
-from homeostat.core.events import Event, EventType, over_at
+from homeostat.core.events import HEARD_AT, Event, EventType, over_at
 from homeostat.core.ports import Bus, Clock, StateStore
 from homeostat.observe.correlate.derived import flag_event, incident_event
 
@@ -29,9 +29,6 @@ INCIDENT_LENGTH_MAX: Final = timedelta(days=7)
 
 UNHEARD_AFTER: Final = timedelta(hours=24)
 """An alert from elsewhere that was not repeated for so long is taken for over."""
-
-HEARD_AT: Final = "heard_at_s"
-"""In the data of an event that must be repeated by its source: Unix second of the last time."""
 
 
 class Timeline:

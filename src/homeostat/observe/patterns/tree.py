@@ -1,9 +1,9 @@
 """Groups masked log texts into templates with Drain. Called by ``gather`` in a worker thread.
 
 P. He, J. Zhu, Z. Zheng, M. R. Lyu: "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017, with
-what practice has added since: a first word with a digit in it, and those beyond ``_CHILDREN_MAX``, go together. A text
-is held against all templates of its leaf at once, as numbers in an array. What that costs depends on how many there
-are; texts that all differ would take for ever, and so the comparisons are counted, and end.
+what practice has added since: a first word with a digit in it, and those beyond ``_CHILDREN_MAX``, go together. A
+text is held against all templates of its leaf at once, as numbers in an array. What that costs depends on how many
+there are; texts that all differ would take for ever, and so the comparisons are counted, and end.
 """
 
 from collections.abc import Sequence

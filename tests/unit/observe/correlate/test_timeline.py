@@ -6,10 +6,10 @@ import pytest
 
 from homeostat.bus import LocalBus
 from homeostat.core.errors import TooManyError
-from homeostat.core.events import Event, EventSeverity, EventType
+from homeostat.core.events import HEARD_AT, Event, EventSeverity, EventType
 from homeostat.core.models import FlagChange, Incident, IncidentStatus, Severity
 from homeostat.observe.correlate import Timeline, timeline
-from homeostat.observe.correlate.timeline import HEARD_AT, UNHEARD_AFTER
+from homeostat.observe.correlate.timeline import UNHEARD_AFTER
 from support.memory_state import MemoryState
 from support.world_clock import HandClock
 
