@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from homeostat.net import in_address
+
 WIDTH: Final = 80
 _INDENT: Final = "  "
 _GAP: Final = "   "
@@ -21,7 +23,7 @@ def address_of(host: str, port: int | None, scheme: str = "", path: str = "") ->
     """``scheme://host:port/path`` or ``host:port``, an IPv6 host in brackets; None where the port is off."""
     if port is None:
         return None
-    name = f"[{host}]" if ":" in host else host
+    name = in_address(host)
     return f"{scheme}://{name}:{port}{path}" if scheme else f"{name}:{port}"
 
 

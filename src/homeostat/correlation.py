@@ -82,7 +82,7 @@ class Correlation:
                 observed.red.services,
                 clock,
                 system_random(),
-                _base_url(config),
+                dashboard_url(config),
             )
         return cls(timeline, maintenance, correlator, outbox, client, bus, background)
 
@@ -123,10 +123,10 @@ async def firing(timeline: Timeline, state: StateStore) -> Sequence[Event]:
     return [*alerts, *(incident_event(incident) for incident in incidents)]
 
 
-def _base_url(config: Config) -> str | None:
+def dashboard_url(config: Config) -> str | None:
     """Where people reach the dashboard; None where the port is not known beforehand."""
     server = config.server
     if not server.port:
         return None
     host = server.allowed_hosts[0] if server.allowed_hosts else server.host
-    return f"http://{'localhost' if host in {'0.0.0.0', '::'} else host}:{server.port}"
+    return f"http://{'localhost' if host in _EVERYWHERE else in_address(host)}:{server.port}"

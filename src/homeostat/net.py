@@ -64,6 +64,11 @@ def bound_port(listener: socket.socket) -> int:
     return port
 
 
+def in_address(host: str) -> str:
+    """The host as it stands before ``:port``: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def port_taken(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> PortTakenError:
     """The error for an address that something else listens on."""
     holder = holder_of(port, kind)

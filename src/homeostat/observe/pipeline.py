@@ -79,9 +79,9 @@ class Pipeline:
         """Every lane of the store."""
         return [self.store, self.metrics, self.logs]
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str, count: int = 1) -> None:
         """Count what was refused elsewhere (by the scraper)."""
-        self._counters.refuse(reason)
+        self._counters.refuse(reason, count)
 
     def lane_bytes(self) -> dict[str, int]:
         """Bytes on disk by lane: traces, metrics, logs. Looks at the disk. Raises OSError."""

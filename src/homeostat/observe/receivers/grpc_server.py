@@ -19,7 +19,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from homeostat.core.errors import HomeostatError
-from homeostat.net import bind, cannot_listen
+from homeostat.net import bind, cannot_listen, in_address
 from homeostat.observe.receivers import Refuse
 from homeostat.observe.receivers.refusal import (
     GRPC_DEADLINE_EXCEEDED,
@@ -172,9 +172,8 @@ async def serving(
         method = grpc.stream_unary_rpc_method_handler(_Method(handle, refuse, turns).call)
         methods: dict[str, Any] = {name: method}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-    address = f"[{host}]" if ":" in host else host
     try:
-        bound = server.add_insecure_port(f"{address}:{port}")
+        bound = server.add_insecure_port(f"{in_address(host)}:{port}")
     except RuntimeError as error:
         bind(host, port, settings=settings).close()  # gRPC does not say why; this does
         raise cannot_listen(host, port, error, settings) from error

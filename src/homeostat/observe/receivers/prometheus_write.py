@@ -139,11 +139,11 @@ class PrometheusWrite:
         read = read_2 if version_2 else partial(read_1, families=self._families)
         written = await self._bodies.work(len(body), partial(read, body, _OUT_FACTOR * self._max_bytes))
         payloads = await self._bodies.work(len(body), written.metrics.payloads)
-        if written.refused:
-            self._refuse("prometheus_histogram")
         for payload in payloads:
             place.take(len(payload))
             await self._submit(payload)
+        if written.refused:  # when the rest is taken: a request that is sent again is counted once
+            self._refuse("prometheus_histogram", written.refused)
         return written
 
 

@@ -68,8 +68,8 @@ class ZipkinHttp:
             self._refuse(refusal.reason)
             await answer(send, refusal.http_status, refusal.message.encode(), [_TEXT, *refusal_headers(refusal)])
             return
-        for _ in range(translated.without_time):
-            self._refuse("span_without_time")
+        if translated.without_time:
+            self._refuse("span_without_time", translated.without_time)
         await answer(send, 202, b"", [])
 
 

@@ -266,6 +266,9 @@ class _Server:
     refused: list[str] = field(default_factory=list)
     full: bool = False
 
+    def refuse(self, reason: str, count: int = 1) -> None:
+        self.refused += [reason] * count
+
     async def submit(self, payload: bytes) -> Receipt:
         if self.full:
             raise StoreFullError("No room. Retry later.")
@@ -283,8 +286,8 @@ class _Server:
 async def _serving() -> AsyncGenerator[_Server]:
     server = _Server()
     submitters = Submitters(server.submit, server.submit, server.submit)
-    write = PrometheusWrite(server.submit, server.refused.append, max_request_bytes=MIB)
-    app = OtlpHttp(submitters, server.refused.append, max_request_bytes=MIB, others={PATH: write})
+    write = PrometheusWrite(server.submit, server.refuse, max_request_bytes=MIB)
+    app = OtlpHttp(submitters, server.refuse, max_request_bytes=MIB, others={PATH: write})
     listener = bind("127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{bound_port(listener)}{PATH}"
     async with http_server.serving(app, listener):
@@ -302,6 +305,19 @@ async def test_both_versions_are_acknowledged_with_no_content() -> None:
     assert (first.status_code, second.status_code) == (204, 204)
     assert second.headers["x-prometheus-remote-write-samples-written"] == "1"
     assert len(server.taken) == 2
+
+
+async def test_histograms_that_can_not_be_are_counted_each_and_once_although_the_request_comes_again() -> None:
+    broken = [series_1({"__name__": "latency"}) for _ in range(3)]
+    for series in broken:
+        series.histograms.add(count_int=1, schema=3, timestamp=NOW_MS).positive_spans.add(offset=0, length=2**31)
+    async with _serving() as server:
+        server.full = True
+        for status in (503, 204):
+            answer = await server.post(request_1(series_1({"__name__": "up"}, 1.0), *broken))
+            assert answer.status_code == status
+            server.full = False
+    assert server.refused == ["full", *["prometheus_histogram"] * 3]
 
 
 async def test_what_must_not_be_sent_again_and_what_may_are_told_apart() -> None:

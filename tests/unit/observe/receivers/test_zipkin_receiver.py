@@ -18,7 +18,10 @@ from py_zipkin.request_helpers import create_http_headers
 from py_zipkin.transport import SimpleHTTPTransport
 from py_zipkin.zipkin import zipkin_client_span, zipkin_server_span
 
+from homeostat.core.errors import StoreFullError
+from homeostat.observe.intake import Receipt
 from homeostat.observe.pipeline import Pipeline
+from homeostat.observe.receivers.zipkin_http import ZipkinHttp
 from support.foreign import RECORDED, RECORDED_TRACE, listening, refused, trace
 from support.spans import NOON_S
 
@@ -137,6 +140,25 @@ async def test_what_can_not_be_taken_is_refused_with_a_reason(
     assert response.status_code == status
     assert says in response.text
     assert pipeline.counters.refused == {reason: 1}
+
+
+async def test_spans_that_never_were_are_counted_each_and_once_although_the_request_comes_again() -> None:
+    never = [SPAN | {"id": f"{number + 2:x}", "timestamp": None, "duration": None} for number in range(1000)]
+    body = json.dumps([SPAN, *never]).encode()
+    counted: list[tuple[str, int]] = []
+    answers: list[Exception] = [StoreFullError("No room. Retry later.")]
+
+    async def submit(payload: bytes) -> Receipt:
+        if answers:
+            raise answers.pop()
+        return Receipt(1, 0)
+
+    app = ZipkinHttp(submit, lambda reason, count=1, /: counted.append((reason, count)), max_request_bytes=1 << 20)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://here") as client:
+        first = await client.post("/api/v2/spans", content=body, headers=JSON)
+        second = await client.post("/api/v2/spans", content=body, headers=JSON)
+    assert (first.status_code, second.status_code) == (503, 202)
+    assert counted == [("full", 1), ("span_without_time", 1000)]
 
 
 async def test_a_span_that_was_never_is_counted_and_its_neighbours_are_kept(pipeline: Pipeline) -> None:
