@@ -19,6 +19,7 @@ import uvloop
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.sampling import SamplingConfig
+from homeostat.observe.memory import leave_alone
 from homeostat.observe.pipeline import running
 from homeostat.runtime import SystemClock
 from homeostat.store.telemetry.lane import FlushPolicy
@@ -35,6 +36,7 @@ async def _run(directory: Path, sampling: SamplingConfig | None, policy: FlushPo
     receivers = ReceiverConfig.only(otlp_http_port=0)
     storage = StorageConfig(path=directory)
     async with running(receivers, storage, SystemClock(), policy=policy, sampling=sampling) as pipeline:
+        leave_alone()  # as the server does
         before = _cpu_s()
         idle_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"port": pipeline.http_port}), flush=True)

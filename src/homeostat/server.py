@@ -29,6 +29,7 @@ from homeostat.app import Homeostat, running
 from homeostat.core.config import Config
 from homeostat.core.ports import Clock
 from homeostat.net import bind
+from homeostat.observe.memory import leave_alone
 from homeostat.observe.receivers.prometheus_write import PATH as WRITE_PATH
 from homeostat.observe.receivers.zipkin_http import PATH as ZIPKIN_PATH
 from homeostat.runtime import SystemClock
@@ -74,6 +75,7 @@ async def _serve(config: Config) -> None:
             groups = _listening(homeostat, jaeger, prometheus)
             further = {"jaeger_query": _url_of(jaeger), "prometheus": _url_of(prometheus)}
             ready = _ready(homeostat, listener, clock) | further
+            leave_alone()
             with _announced(config.storage.path / READY_FILE, ready, groups):
                 await _told_to_stop()
     print("Stopped. Everything acknowledged is on disk.")
