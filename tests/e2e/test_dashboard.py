@@ -1,99 +1,36 @@
 """The dashboard in a real browser over a real Homeostat, fed by a little shop that speaks OTLP."""
 
-import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from homeostat.web import static_dir
+from support.browser import (
+    DEADLINE_S,
+    Running,
+    browser,
+    context,
+    excess_width,
+    homeostat,
+    needs_browser,
+    page,
+    violations,
+)
 from support.shop import FLAG, Shop, big_trace, send
 
-CHROMIUM = os.environ.get("HOMEOSTAT_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+__all__ = ["browser", "context", "page"]
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
-    pytest.mark.skipif(static_dir() is None, reason="the dashboard is not built (python hatch_build.py)"),
-]
-
-DEADLINE_S = 30.0
-DEADLINE_MS = DEADLINE_S * 1_000
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-CONFIG = """
-server: {{port: {port}, jaeger_query_port: null, prometheus_port: null}}
-receivers:
-  otlp_http_port: 0
-  otlp_grpc_port: null
-  jaeger_grpc_port: null
-  jaeger_http_port: null
-  jaeger_udp_compact_port: null
-  jaeger_udp_binary_port: null
-  zipkin_port: null
-storage: {{path: data}}
-detect: {{close_after: 1s}}
-heal: {{mode: approve, recovery: {{hold_off: 1s}}}}
-"""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A Homeostat process that answers."""
-
-    url: str
-    otlp: str
-    process: subprocess.Popen[bytes]
-
-
-@contextmanager
-def _homeostat(folder: Path, port: int = 0) -> Iterator[Running]:
-    folder.mkdir(exist_ok=True)
-    (folder / "homeostat.yaml").write_text(CONFIG.format(port=port), encoding="utf-8")
-    log = (folder / "homeostat.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "homeostat.cli.main", "up"], cwd=folder, stdout=log, stderr=subprocess.STDOUT
-    )
-    ready_file = folder / "data" / "ready.json"
-    try:
-        deadline = time.monotonic() + DEADLINE_S
-        while not ready_file.exists():
-            assert process.poll() is None, (folder / "homeostat.log").read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, "homeostat was not ready in time"
-            time.sleep(0.02)
-        ready = json.loads(ready_file.read_text(encoding="utf-8"))
-        yield Running(ready["url"], ready["otlp_http"], process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_S)
-        log.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Homeostat that watches a shop, in the mode in which a person approves."""
-    with _homeostat(tmp_path_factory.mktemp("shop")) as running:
+    with homeostat(tmp_path_factory.mktemp("shop")) as running:
         calm = {"flag": FLAG, "value": False, "reason": "the tests begin with a shop that works"}
         httpx2.post(f"{running.url}/api/remediation/feature-flag", json=calm).raise_for_status()
         traffic = Shop(running.url, running.otlp).open()
@@ -105,26 +42,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield running
         finally:
             traffic.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(DEADLINE_MS)
-    expect.set_options(timeout=DEADLINE_MS)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page on which nothing may go wrong unseen."""
-    page = context.new_page()
-    defects: list[str] = []
-    page.on("pageerror", lambda error: defects.append(str(error)))
-    page.on("console", lambda line: defects.append(line.text) if "Content Security Policy" in line.text else None)
-    yield page
-    assert defects == []
 
 
 def _some_trace(url: str) -> str:
@@ -152,7 +69,7 @@ def test_where_nothing_was_seen_health_is_unknown_and_the_page_says_what_to_do(
     browser: Browser, page: Page, tmp_path: Path
 ) -> None:
     del browser
-    with _homeostat(tmp_path / "empty") as running:
+    with homeostat(tmp_path / "empty") as running:
         page.goto(running.url)
         expect(page.locator(".health .status")).to_have_text("Unknown")
         expect(page.get_by_role("heading", name="Waiting for the first telemetry")).to_be_visible()
@@ -233,26 +150,20 @@ def test_a_trace_of_ten_thousand_spans_is_shown_without_holding_all_of_them_in_t
     expect(page.get_by_role("complementary")).to_contain_text("The error began here")
 
 
-def _violations(page: Page) -> list[str]:
-    results = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}}).response
-    assert results["testEngine"]["name"] == "axe-core"
-    return [f"{one['id']} at {one['nodes'][0]['html'][:200]}" for one in results["violations"]]
-
-
 def test_no_page_has_an_accessibility_violation_in_light_or_dark(page: Page, shop: Running) -> None:
     found: dict[str, list[str]] = {}
     for path, complete in _pages(shop).items():
         page.goto(shop.url + path)
         page.locator(complete).first.wait_for()
         page.emulate_media(color_scheme="light")
-        found[f"{path} light"] = _violations(page)
+        found[f"{path} light"] = violations(page)
         page.emulate_media(color_scheme="dark")
-        found[f"{path} dark"] = _violations(page)
+        found[f"{path} dark"] = violations(page)
     page.goto(shop.url)
     page.get_by_role("button", name="Show as table").click()
     page.get_by_role("switch", name=FLAG).click()
     page.get_by_role("dialog").wait_for()
-    found["the dialog"] = _violations(page)
+    found["the dialog"] = violations(page)
     assert {place: violations for place, violations in found.items() if violations} == {}
 
 
@@ -261,8 +172,7 @@ def test_nothing_scrolls_sideways_on_a_small_screen(page: Page, shop: Running) -
     for path, complete in _pages(shop).items():
         page.goto(shop.url + path)
         page.locator(complete).first.wait_for()
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert excess <= 0, f"{path} is {excess} px too wide"
+        assert (excess := excess_width(page)) <= 0, f"{path} is {excess} px too wide"
 
 
 def test_the_keyboard_reaches_the_content_first_and_then_everything(page: Page, shop: Running) -> None:
@@ -304,12 +214,12 @@ def test_a_chosen_theme_is_kept(page: Page, shop: Running) -> None:
 
 def test_a_lost_connection_is_said_and_ends_by_itself(page: Page, tmp_path: Path) -> None:
     folder = tmp_path / "restarted"
-    with _homeostat(folder) as first:
+    with homeostat(folder) as first:
         page.goto(first.url)
         expect(page.locator(".health .status")).to_be_visible()
         port = int(first.url.rsplit(":", 1)[1])
     expect(page.get_by_text("Connection lost.")).to_be_visible()
-    with _homeostat(folder, port):
+    with homeostat(folder, port):
         expect(page.get_by_text("Connection lost.")).to_have_count(0)
 
 

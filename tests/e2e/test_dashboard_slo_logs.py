@@ -9,16 +9,23 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-# The fixtures of the other file are used here as they are.
-from e2e import test_dashboard as dashboard
-from e2e.test_dashboard import DEADLINE_S, Running
+from support.browser import (
+    DEADLINE_S,
+    Running,
+    browser,
+    context,
+    excess_width,
+    homeostat,
+    needs_browser,
+    page,
+    violations,
+)
 from support.shop import market, send
 from support.signals import measure_for, say
 
-pytestmark = dashboard.pytestmark
-browser = dashboard.browser
-context = dashboard.context
-page = dashboard.page
+__all__ = ["browser", "context", "page"]
+
+pytestmark = needs_browser
 
 RECORDS = 300
 HISTORY_NS = 240_000_000_000
@@ -58,7 +65,7 @@ def _until(url: str, holds: str, say_what: str) -> None:
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Homeostat that saw four minutes of a market, with its log records and its metrics, and an objective."""
-    with dashboard._homeostat(tmp_path_factory.mktemp("spoken")) as running:
+    with homeostat(tmp_path_factory.mktemp("spoken")) as running:
         start = time.time_ns() - HISTORY_NS
         with httpx2.Client(timeout=DEADLINE_S) as client:
             send(client, running.otlp, market("m", RECORDS, from_ns=start, every_ms=EVERY_MS))
@@ -213,16 +220,16 @@ def test_none_of_these_pages_has_an_accessibility_violation_or_scrolls_sideways(
         page.locator(complete).first.wait_for()
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            found[f"{path} {scheme}"] = dashboard._violations(page)
+            found[f"{path} {scheme}"] = violations(page)
         page.set_viewport_size({"width": 400, "height": 800})
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        excess = excess_width(page)
         found[f"{path} narrow"] = [f"{excess} px too wide"] if excess > 0 else []
     assert {place: violations for place, violations in found.items() if violations} == {}
 
 
 def test_where_nothing_was_sent_the_pages_say_what_to_do(browser: Browser, page: Page, tmp_path: Path) -> None:
     del browser
-    with dashboard._homeostat(tmp_path / "silent") as running:
+    with homeostat(tmp_path / "silent") as running:
         for path, words in {"/logs": "No log record in this time", "/metrics-explorer": "No metric yet"}.items():
             page.goto(running.url + path)
             expect(page.get_by_text(words)).to_be_visible()

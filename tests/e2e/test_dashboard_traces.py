@@ -8,15 +8,23 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-# The fixtures of the other file are used here as they are.
-from e2e import test_dashboard as dashboard
-from e2e.test_dashboard import DEADLINE_MS, DEADLINE_S, Running
+from support.browser import (
+    DEADLINE_MS,
+    DEADLINE_S,
+    Running,
+    browser,
+    context,
+    excess_width,
+    homeostat,
+    needs_browser,
+    page,
+    violations,
+)
 from support.shop import big_trace, market, send
 
-pytestmark = dashboard.pytestmark
-browser = dashboard.browser
-context = dashboard.context
-page = dashboard.page
+__all__ = ["browser", "context", "page"]
+
+pytestmark = needs_browser
 
 PURCHASES = 480
 HISTORY_NS = 240_000_000_000
@@ -26,9 +34,7 @@ FRAMES = 90
 @pytest.fixture(scope="module")
 def market_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Homeostat that saw four minutes of a market, of which shard 7 of the database is slow."""
-    with dashboard._homeostat(  # pyright: ignore[reportPrivateUsage]
-        tmp_path_factory.mktemp("market")
-    ) as running:
+    with homeostat(tmp_path_factory.mktemp("market")) as running:
         start = time.time_ns() - HISTORY_NS
         with httpx2.Client(timeout=DEADLINE_S) as client:
             send(client, running.otlp, market("market", PURCHASES, from_ns=start, every_ms=480))
@@ -157,7 +163,7 @@ def test_no_page_of_traces_has_an_accessibility_violation_in_light_or_dark(page:
         page.locator(complete).first.wait_for()
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            found[f"{path} {scheme}"] = dashboard._violations(page)  # pyright: ignore[reportPrivateUsage]
+            found[f"{path} {scheme}"] = violations(page)
     assert {place: violations for place, violations in found.items() if violations} == {}
 
 
@@ -166,7 +172,7 @@ def test_no_page_of_traces_scrolls_sideways_on_a_small_screen(page: Page, market
     for path, complete in _pages(market_place).items():
         page.goto(market_place.url + path)
         page.locator(complete).first.wait_for()
-        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        excess = excess_width(page)
         assert excess <= 0, f"{path} is {excess} px too wide"
 
 

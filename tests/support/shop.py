@@ -28,6 +28,11 @@ def _id(name: str, size: int) -> bytes:
     return hashlib.sha256(name.encode()).digest()[:size]
 
 
+def trace_id(name: str) -> str:
+    """The id in hex of the trace that ``Batch.add`` was given by this name."""
+    return _id(name, 16).hex()
+
+
 @dataclass
 class Batch:
     """Spans on their way, by service."""

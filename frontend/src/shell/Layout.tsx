@@ -1,4 +1,4 @@
-import { Suspense } from "react";
+import { Suspense, useEffect, useRef } from "react";
 import { NavLink, Outlet, useLocation } from "react-router";
 
 import { OPEN_INCIDENTS_MAX, useIncidents } from "../api/queries";
@@ -52,6 +52,12 @@ const SECTIONS = [
 /** What surrounds every page. */
 export function Layout() {
   const { pathname } = useLocation();
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a narrow screen the names are swiped: the present one is brought into sight.
+    const active = nav.current?.querySelector<HTMLElement>("a.active");
+    if (nav.current !== null && active != null) nav.current.scrollLeft = active.offsetLeft - nav.current.offsetLeft - 40;
+  }, [pathname]);
   return (
     <div className="shell">
       <a className="skip" href="#content">
@@ -60,7 +66,7 @@ export function Layout() {
       <header className="topbar">
         <div className="topbar__inner">
           <Brand />
-          <nav className="nav" aria-label="Main">
+          <nav ref={nav} className="nav" aria-label="Main">
             <NavLink to="/" end>
               Overview
             </NavLink>

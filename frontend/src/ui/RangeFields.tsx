@@ -1,5 +1,5 @@
 import { between, pinned, type Range } from "../lib/range";
-import { fromLocalInput, toLocalInput } from "../pages/traces/search";
+import { fromLocalInput, toLocalInput } from "../lib/localTime";
 
 const RANGES = [
   { value: "5", text: "Last 5 minutes" },

@@ -1,6 +1,7 @@
 """``GET /docs``: the OpenAPI description as a page to read. Plain HTML, because a machine that Homeostat watches
 often reaches no script host, and the pages' policy forbids foreign scripts."""
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import cast
@@ -19,6 +20,11 @@ section { border-top: 1px solid #8886; padding: .5rem 0 }
 h3 { margin: .25rem 0; font: 600 1rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere }
 p { margin: .25rem 0 }
 li { margin: .1rem 0 }
+h2 { margin-top: 2.5rem; text-transform: capitalize }
+code { padding: 0 .25em; border-radius: 4px; background: #8882; overflow-wrap: anywhere }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; text-transform: capitalize }
+.method { display: inline-block; min-width: 3.5em; color: #087e74 }
+@media (prefers-color-scheme: dark) { .method { color: #4fd1c5 } a { color: #8ab4f8 } }
 """
 
 router = APIRouter(include_in_schema=False)
@@ -45,8 +51,10 @@ def render(description: Json) -> str:
         for method, operation in _map(item).items():
             tags = cast("list[str]", _map(operation).get("tags") or ["other"])
             by_area.setdefault(tags[0], []).append(_call(method, path, _map(operation)))
-    for area, calls in by_area.items():
-        parts += [f"<h2>{escape(area)}</h2>", *calls]
+    areas = sorted(by_area)
+    parts.append(f"<nav>{''.join(f'<a href=#{_anchor(area)}>{escape(area)}</a>' for area in areas)}</nav>")
+    for area in areas:
+        parts += [f"<h2 id={_anchor(area)}>{escape(area)}</h2>", *by_area[area]]
     return "".join([*parts, "</main></html>"])
 
 
@@ -55,8 +63,8 @@ def _call(method: str, path: str, operation: Json) -> str:
     listed = "".join(f"<li>{_parameter(parameter)}</li>" for parameter in parameters)
     body = "<p>Takes a JSON body.</p>" if "requestBody" in operation else ""
     return (
-        f"<section><h3>{escape(method.upper())} {escape(path)}</h3>"
-        f"<p>{escape(str(operation.get('description') or operation.get('summary') or ''))}</p>"
+        f"<section><h3><span class=method>{escape(method.upper())}</span> {escape(path)}</h3>"
+        f"<p>{_prose(operation.get('description') or operation.get('summary') or '')}</p>"
         f"{body}{f'<ul>{listed}</ul>' if listed else ''}</section>"
     )
 
@@ -66,8 +74,17 @@ def _parameter(parameter: Json) -> str:
     default = f", default {schema['default']}" if schema.get("default") is not None else ""
     kind = schema.get("type") or "optional"
     needed = ", required" if parameter.get("required") else ""
-    text = f" {parameter['description']}" if parameter.get("description") else ""
-    return f"<code>{escape(str(parameter.get('name')))}</code> ({escape(f'{kind}{needed}{default}')}){escape(text)}"
+    text = f" {_prose(parameter['description'])}" if parameter.get("description") else ""
+    return f"<code>{escape(str(parameter.get('name')))}</code> ({escape(f'{kind}{needed}{default}')}){text}"
+
+
+def _prose(text: object) -> str:
+    """Words of a docstring, in which ``code`` stands between two backticks."""
+    return re.sub("``(.+?)``", r"<code>\1</code>", escape(str(text)))
+
+
+def _anchor(area: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", area.lower())
 
 
 def _map(value: object) -> Json:

@@ -33,7 +33,7 @@ function Bars({ counts, width, onRange }: Omit<Props, "asTable"> & { width: numb
   const most = Math.max(1, ...counts.steps.map((step) => step.total));
   const each = width / Math.max(1, counts.steps.length);
   const stepMs = counts.step_s * 1_000;
-  const ticks = Math.max(1, Math.floor(width / TICK_PX));
+  const everyBars = Math.max(1, Math.ceil((counts.steps.length * TICK_PX) / Math.max(width, TICK_PX)));
   const span = counts.steps.length * counts.step_s;
   const shown = hover === null ? undefined : counts.steps[hover];
   return (
@@ -80,8 +80,8 @@ function Bars({ counts, width, onRange }: Omit<Props, "asTable"> & { width: numb
           );
         })}
         <line x1={0} x2={width} y1={HEIGHT + 0.5} y2={HEIGHT + 0.5} stroke="var(--border)" />
-        {Array.from({ length: ticks }, (_, tick) => {
-          const index = Math.floor((tick * counts.steps.length) / ticks);
+        {Array.from({ length: Math.ceil(counts.steps.length / everyBars) }, (_, tick) => {
+          const index = tick * everyBars;
           const step = counts.steps[index];
           return step === undefined ? null : (
             <text key={step.time} x={index * each} y={HEIGHT + 14}>

@@ -1,9 +1,11 @@
-import { useRef } from "react";
-import { useNavigate } from "react-router";
+import { useRef, useState } from "react";
+import { Link, useNavigate } from "react-router";
 
 import type { TraceSummary } from "../../api/types";
-import { clockTime, duration } from "../../lib/format";
+import { clockTime, dayAndTime, duration } from "../../lib/format";
 import { useWidth } from "../../lib/useWidth";
+import { Button } from "../../ui/Button";
+import { Icon } from "../../ui/Icon";
 
 const HEIGHT = 150;
 const LEFT = 56;
@@ -11,6 +13,7 @@ const RIGHT = 12;
 const TOP = 10;
 const BOTTOM = 24;
 const SHORTEST_MS = 0.01;
+const NAME_MAX = 120;
 
 function decades(low: number, high: number): number[] {
   const ticks: number[] = [];
@@ -18,8 +21,8 @@ function decades(low: number, high: number): number[] {
   return ticks;
 }
 
-/** Duration over time, one mark per trace: a dot, or a diamond where it has errors. The list below says the same. */
-export function Scatter({ traces }: { traces: TraceSummary[] }) {
+/** Duration over time, one mark per trace: a dot, or a diamond where it has errors. */
+function Scatter({ traces }: { traces: TraceSummary[] }) {
   const box = useRef<HTMLDivElement>(null);
   const width = useWidth(box);
   const navigate = useNavigate();
@@ -34,9 +37,9 @@ export function Scatter({ traces }: { traces: TraceSummary[] }) {
   const ticks = decades(low, high);
 
   return (
-    <div ref={box} className="scatter" style={{ height: HEIGHT }}>
+    <div ref={box} style={{ height: HEIGHT }}>
       {width > 0 && (
-        <svg width={width} height={HEIGHT} role="img" aria-label="Duration of the traces over time; listed below">
+        <svg width={width} height={HEIGHT} role="img" aria-label="Duration of the traces over time; also as a table">
           {(ticks.length > 0 ? ticks : [low * 1.5]).map((tick) => (
             <g key={tick}>
               <line x1={LEFT} x2={width - RIGHT} y1={y(tick)} y2={y(tick)} stroke="var(--grid)" />
@@ -55,7 +58,7 @@ export function Scatter({ traces }: { traces: TraceSummary[] }) {
             const [cx, cy] = [x(times[index] ?? first), y(lengths[index] ?? low)];
             const open = () => void navigate(`/traces/${trace.trace_id}`);
             const name = `${trace.root_service} ${trace.root_operation}, ${duration(trace.duration_ms)}`;
-            // The list below is the way for the keyboard; a mark is a shortcut for the mouse.
+            // The table and the list below are the way for the keyboard; a mark is a shortcut for the mouse.
             return trace.error_count > 0 ? (
               <path
                 key={trace.trace_id}
@@ -74,5 +77,57 @@ export function Scatter({ traces }: { traces: TraceSummary[] }) {
         </svg>
       )}
     </div>
+  );
+}
+
+function ScatterTable({ traces }: { traces: TraceSummary[] }) {
+  const byDuration = traces.toSorted((a, b) => b.duration_ms - a.duration_ms);
+  return (
+    // A scrolling region has to be reachable by keyboard.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <div className="chart__table scatter__table" tabIndex={0} role="region" aria-label="Duration of the traces as a table">
+      <table className="table table--dense">
+        <thead>
+          <tr>
+            <th scope="col">Trace, the longest first</th>
+            <th scope="col">Time</th>
+            <th scope="col" className="num">Duration</th>
+            <th scope="col" className="num">Errors</th>
+          </tr>
+        </thead>
+        <tbody>
+          {byDuration.map((trace) => (
+            <tr key={trace.trace_id}>
+              <th scope="row">
+                <Link to={`/traces/${trace.trace_id}`}>
+                  {trace.root_service} {trace.root_operation.slice(0, NAME_MAX)}
+                </Link>
+              </th>
+              <td>{dayAndTime(new Date(trace.start))}</td>
+              <td className="num">{duration(trace.duration_ms)}</td>
+              <td className="num" data-tone={trace.error_count > 0 ? "bad" : undefined}>
+                {trace.error_count}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** The traces that were found as a picture, or the same as a table. */
+export function TracesChart({ traces }: { traces: TraceSummary[] }) {
+  const [asTable, setAsTable] = useState(false);
+  return (
+    <figure className="scatter" aria-label="Duration of the traces">
+      <figcaption className="scatter__head">
+        <h2>Duration over time</h2>
+        <Button look="quiet" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+          <Icon name={asTable ? "chart" : "table"} size={14} /> {asTable ? "Show as chart" : "Show as table"}
+        </Button>
+      </figcaption>
+      {asTable ? <ScatterTable traces={traces} /> : <Scatter traces={traces} />}
+    </figure>
   );
 }

@@ -9,7 +9,7 @@ import { Segments } from "../../ui/Segments";
 import { Empty, Failed, Skeleton } from "../../ui/States";
 import { CompareBar } from "./CompareBar";
 import { Results } from "./Results";
-import { Scatter } from "./Scatter";
+import { TracesChart } from "./Scatter";
 import { apiParams, readSearch, searchProblem, writeSearch, type Search } from "./search";
 import { SearchForm } from "./SearchForm";
 import { usePicked } from "./usePicked";
@@ -47,7 +47,7 @@ function Found({ search }: { search: Search }) {
       {query.isError && <Failed error={query.error} retry={() => void query.refetch()} />}
       {traces !== undefined && traces.length > 0 && (
         <>
-          <Scatter traces={traces} />
+          <TracesChart traces={traces} />
           <CompareBar picked={picked.ids} onClear={picked.clear} />
           <Results traces={traces} picked={picked.ids} onPick={picked.toggle} />
           {query.hasNextPage && (

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { apiParams, DEFAULT_SEARCH, fromLocalInput, readSearch, searchProblem, toLocalInput, writeSearch } from "./search";
+import { apiParams, DEFAULT_SEARCH, readSearch, searchProblem, writeSearch } from "./search";
 
 describe("the search in the address", () => {
   it("the usual search leaves the address clean", () => expect(writeSearch(DEFAULT_SEARCH).toString()).toBe(""));
@@ -32,11 +32,5 @@ describe("the search in the address", () => {
     expect(searchProblem({ ...DEFAULT_SEARCH, minutes: "", start: "", end: "" })).toContain("both");
     const [start, end] = ["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"];
     expect(searchProblem({ ...DEFAULT_SEARCH, minutes: "", start, end })).toContain("before");
-  });
-
-  it("local times keep the moment", () => {
-    const iso = "2026-03-01T10:20:30.000Z";
-    expect(fromLocalInput(toLocalInput(iso))).toBe(iso);
-    expect(toLocalInput("")).toBe("");
   });
 });

@@ -112,16 +112,3 @@ export function searchProblem(search: Search): string | null {
   }
   return null;
 }
-
-/** ISO, UTC -> what an input of the type datetime-local shows (local time, to the second). */
-export function toLocalInput(iso: string): string {
-  const time = Date.parse(iso);
-  if (Number.isNaN(time)) return "";
-  const date = new Date(time);
-  return new Date(time - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
-}
-
-export function fromLocalInput(local: string): string {
-  const time = Date.parse(local);
-  return Number.isNaN(time) ? "" : new Date(time).toISOString();
-}
