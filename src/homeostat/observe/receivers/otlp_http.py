@@ -28,14 +28,7 @@ from homeostat.observe.receivers.body import (
 )
 from homeostat.observe.receivers.otlp_json import to_protobuf
 from homeostat.observe.receivers.otlp_signals import SIGNALS, Signal
-from homeostat.observe.receivers.refusal import (
-    GRPC_INVALID_ARGUMENT,
-    GRPC_NOT_FOUND,
-    GRPC_UNIMPLEMENTED,
-    Refusal,
-    RefusedError,
-    refusal_of,
-)
+from homeostat.observe.receivers.refusal import Refusal, refusal_of, unknown_path, wrong_method, wrong_type
 from homeostat.observe.receivers.room import Place, Room
 from homeostat.observe.receivers.submit import Submitters
 from homeostat.serving import Application
@@ -96,10 +89,9 @@ class OtlpHttp:
         signal = _SIGNAL_AT.get(scope["path"])
         if signal is None:
             places = ", ".join([*_SIGNAL_AT, *self._others])
-            message = f"Nothing is accepted at {scope['path']}. Telemetry is, at {places}."
-            raise RefusedError(Refusal(404, GRPC_NOT_FOUND, "unknown_path", message))
+            raise unknown_path(scope["path"], f"Telemetry is, at {places}.")
         if scope["method"] != "POST":
-            raise RefusedError(Refusal(405, GRPC_UNIMPLEMENTED, "method", "Use POST."))
+            raise wrong_method()
         return signal
 
     async def _payload(
@@ -107,8 +99,7 @@ class OtlpHttp:
     ) -> bytes:
         """The body as protobuf, whatever it was sent as."""
         if encoding not in {PROTOBUF, JSON}:
-            message = "Send Content-Type application/x-protobuf or application/json."
-            raise RefusedError(Refusal(415, GRPC_INVALID_ARGUMENT, "content_type", message))
+            raise wrong_type("application/x-protobuf or application/json")
         body = await self._bodies.read(headers, receive, place)
         if encoding == JSON:
             body = await self._bodies.work(len(body), partial(to_protobuf, body, signal))

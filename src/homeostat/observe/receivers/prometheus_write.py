@@ -39,13 +39,7 @@ from homeostat.observe.receivers.prometheus_otlp import (
 )
 from homeostat.observe.receivers.prometheus_proto import METADATA_1, SERIES_1, SERIES_2, TYPE_NAMES, dense
 from homeostat.observe.receivers.protobuf import submessages
-from homeostat.observe.receivers.refusal import (
-    GRPC_INVALID_ARGUMENT,
-    GRPC_UNIMPLEMENTED,
-    Refusal,
-    RefusedError,
-    refusal_of,
-)
+from homeostat.observe.receivers.refusal import refusal_of, wrong_method, wrong_type
 from homeostat.observe.receivers.room import Place, Room
 
 PATH: Final = "/api/v1/write"
@@ -133,7 +127,7 @@ class PrometheusWrite:
     async def _write(self, scope: Message, receive: Receive, place: Place) -> Written:
         headers = headers_of(scope)
         if scope["method"] != "POST":
-            raise RefusedError(Refusal(405, GRPC_UNIMPLEMENTED, "method", "Use POST."))
+            raise wrong_method()
         version_2 = _is_version_2(headers)
         body = await self._bodies.read(headers, receive, place)
         read = read_2 if version_2 else partial(read_1, families=self._families)
@@ -153,8 +147,7 @@ def _is_version_2(headers: dict[bytes, bytes]) -> bool:
     _, _, parameter = given.partition(b"proto=")
     message = parameter.split(b";")[0].strip().strip(b'"') or _VERSION_1
     if content_type(headers) != _PROTOBUF or message not in {_VERSION_1, _VERSION_2}:
-        text = "Send Content-Type application/x-protobuf with proto=io.prometheus.write.v2.Request, or without."
-        raise RefusedError(Refusal(415, GRPC_INVALID_ARGUMENT, "content_type", text))
+        raise wrong_type("application/x-protobuf with proto=io.prometheus.write.v2.Request, or without")
     return message == _VERSION_2
 
 

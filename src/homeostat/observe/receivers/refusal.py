@@ -38,6 +38,23 @@ class RefusedError(HomeostatError):
         super().__init__(refusal.message)
 
 
+def unknown_path(path: str, known: str) -> RefusedError:
+    """``known`` is a sentence about what belongs where."""
+    return RefusedError(
+        Refusal(404, GRPC_NOT_FOUND, "unknown_path", f"Nothing is accepted at {path}. {known}"),
+    )
+
+
+def wrong_method() -> RefusedError:
+    """Telemetry is sent with POST alone."""
+    return RefusedError(Refusal(405, GRPC_UNIMPLEMENTED, "method", "Use POST."))
+
+
+def wrong_type(types: str) -> RefusedError:
+    """``types`` are the media types that are taken."""
+    return RefusedError(Refusal(415, GRPC_INVALID_ARGUMENT, "content_type", f"Send Content-Type {types}."))
+
+
 def refusal_of(error: HomeostatError) -> Refusal:
     """What to tell the sender."""
     match error:

@@ -8,7 +8,6 @@ would make one of them a duplicate. What hangs below it in the same request and 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -16,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from homeostat.observe.receivers.foreign_http import Translated
 from homeostat.observe.receivers.jaeger_translate import SPAN_KINDS, STATUS_CODES, nanoseconds, put
 from homeostat.observe.receivers.zipkin_model import Annotation, Endpoint, Span
 
@@ -38,14 +38,6 @@ _NO_ID: Final = bytes(8)
 Resource = tuple[str, tuple[tuple[str, str], ...]]
 Shared = set[tuple[bytes, bytes, str]]
 """Trace, span and service of the shared spans of a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """What became of the spans."""
-
-    request: bytes
-    without_time: int  # spans that say nowhere when they were: left out
 
 
 def to_otlp(spans: Sequence[Span]) -> Translated:
