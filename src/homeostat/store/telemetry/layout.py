@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ from homeostat.store.telemetry.disk import FILE_NAME
 from homeostat.store.telemetry.schema import ATTRIBUTES, WORD, column
 
 logger = logging.getLogger(__name__)
+
+Index = TypeVar("Index")
 
 DICTIONARY_MAX: Final = 1024
 """Parquet repeats an Arrow dictionary in every row group: a longer one is written as plain text."""
@@ -168,6 +170,15 @@ class SegmentFile:
     def indexed(self) -> pa.Table:
         """The columns that the index is made of."""
         return self.read(self.layout.index_columns)
+
+    def opened_index(self, opened: Callable[[], Index]) -> Index:
+        """The index as ``opened`` gives it, which may remember it; made anew when it is missing or damaged."""
+        try:
+            return opened()
+        except (StoreCorruptError, OSError) as error:
+            logger.warning("The index of segment %s can't be read (%s) and is made anew", self.info.name, error)
+        self.rebuild_index()
+        return opened()
 
     def rebuild_index(self) -> None:
         """Make the index anew from the Parquet file, durably."""

@@ -6,11 +6,10 @@ groups, bits per filter, trace entries, 0), first and last time of each row grou
 holds pairs: (key, value) of attributes and resources, and ("", word) of bodies.
 """
 
-import logging
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -27,8 +26,6 @@ from homeostat.store.telemetry.log_schema import LOG_SCHEMA
 from homeostat.store.telemetry.log_text import word_hashes
 from homeostat.store.telemetry.schema import WORD, column, trace_key, trace_keys
 from homeostat.store.telemetry.text_hash import Hashes, hash_text, hash_texts
-
-logger = logging.getLogger(__name__)
 
 LOG_GROUP_ROWS: Final = 8192
 """Rows of a Parquet row group: what reading one record costs at least."""
@@ -160,9 +157,4 @@ class LogSegment(SegmentFile):
     @property
     def index(self) -> LogIndex:
         """Mapped into memory at the first use; made anew when it is missing or damaged."""
-        try:
-            return _index(self.index_path)
-        except (StoreCorruptError, OSError) as error:
-            logger.warning("The index of segment %s can't be read (%s) and is made anew", self.info.name, error)
-        self.rebuild_index()
-        return _index(self.index_path)
+        return self.opened_index(partial(_index, self.index_path))

@@ -4,8 +4,7 @@ Written by ``lane``, read by ``metric_query``. The index beside the Parquet file
 run of rows and what is known of the metric, so that listing metrics reads no points.
 """
 
-import logging
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +19,6 @@ from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.layout import Layout, SegmentFile, SegmentInfo
 from homeostat.store.telemetry.metric_schema import METRIC_SCHEMA
 from homeostat.store.telemetry.schema import WORD, column
-
-logger = logging.getLogger(__name__)
 
 METRIC_GROUP_ROWS: Final = 8192
 """Rows of a Parquet row group: what reading one series costs at least."""
@@ -151,12 +148,7 @@ class MetricSegment(SegmentFile):
     @property
     def index(self) -> MetricIndex:
         """Read at the first use; made anew when it is missing or damaged."""
-        try:
-            return _index(self.index_path)
-        except (StoreCorruptError, OSError) as error:
-            logger.warning("The index of segment %s can't be read (%s) and is made anew", self.info.name, error)
-        self.rebuild_index()
-        return _index(self.index_path)
+        return self.opened_index(partial(_index, self.index_path))
 
     def points(self, entry: MetricEntry, columns: list[str]) -> pa.Table:
         """The rows of one name."""

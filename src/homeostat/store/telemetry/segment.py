@@ -3,9 +3,8 @@
 Written by ``lane``, read by ``query``.
 """
 
-import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from homeostat.core.errors import StoreCorruptError
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.index import SegmentIndex, attribute_filters, read_index, write_index
 from homeostat.store.telemetry.layout import DICTIONARY_MAX, Layout, SegmentFile, SegmentInfo, write
 from homeostat.store.telemetry.names import footer_of
 from homeostat.store.telemetry.schema import SPAN_SCHEMA, WORD, column, id_words, trace_keys
 from homeostat.store.telemetry.text_hash import mix
-
-logger = logging.getLogger(__name__)
 
 GROUP_ROWS: Final = 16384
 """Rows of a Parquet row group: what reading one trace costs at least."""
@@ -115,12 +111,7 @@ class Segment(SegmentFile):
     @property
     def index(self) -> SegmentIndex:
         """Mapped into memory at the first use; made anew when it is missing or damaged."""
-        try:
-            return _index(self.index_path, self.info.rows)
-        except (StoreCorruptError, OSError) as error:
-            logger.warning("The index of segment %s can't be read (%s) and is made anew", self.info.name, error)
-        self.rebuild_index()
-        return _index(self.index_path, self.info.rows)
+        return self.opened_index(partial(_index, self.index_path, self.info.rows))
 
     def traces(self, keys: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """The rows of all traces with these keys (of other traces in the same row groups, none)."""
