@@ -45,6 +45,7 @@ KNOWN = {
     "name": "shop",
     "slo_id": "slo-1",
     "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "span_id": "b7ad6b7169203331",
 }
 Check = Callable[..., bool | None]
 CHECKS: list[Check] = [
