@@ -23,6 +23,7 @@ class Counters:
         self._requests = 0
         self._rows: Counter[str] = Counter()  # by lane
         self._refused: Counter[str] = Counter()
+        self._log_duplicates = 0
         self._started = clock.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=_POINTS_MAX)  # (monotonic, spans)
 
@@ -48,6 +49,11 @@ class Counters:
         with self._lock:
             self._refused[reason] += count
 
+    def repeat(self, requests: int) -> None:
+        """Count requests of log records that came again and were not stored again."""
+        with self._lock:
+            self._log_duplicates += requests
+
     def snapshot(self, *, stored: int, sampled_out: int, services: int, kept_undecided: int = 0) -> IngestCounters:
         """All numbers now."""
         with self._lock:
@@ -60,6 +66,7 @@ class Counters:
                 spans_received=self._rows["traces"],
                 metric_points_received=self._rows["metrics"],
                 log_records_received=self._rows["logs"],
+                log_request_duplicates=self._log_duplicates,
                 spans_stored=stored,
                 spans_sampled_out=sampled_out,
                 traces_kept_undecided=kept_undecided,

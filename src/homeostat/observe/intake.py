@@ -21,6 +21,7 @@ from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejec
 from homeostat.observe.counters import Counters
 from homeostat.observe.decode.traces import Outcome
 from homeostat.observe.keeper import Group, Keeper
+from homeostat.observe.repeats import Key, Repeats, key_of
 from homeostat.store.telemetry.lane import Lane
 from homeostat.store.telemetry.wal_format import Record
 
@@ -66,6 +67,7 @@ class _Pending:
     payload: bytes
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[Receipt]"
+    key: Key | None = None  # where requests that come again are looked for
 
 
 Result = tuple[_Pending, Receipt | HomeostatError]
@@ -75,13 +77,21 @@ class Intake:
     """``run`` is the thread's body; ``submit`` is for coroutines; ``stop`` makes ``run`` return when all is done."""
 
     def __init__(
-        self, lane: Lane[Any], decode: Decode, keeper: Keeper, counters: Counters, on_sealed: Callable[[], None]
+        self,
+        lane: Lane[Any],
+        decode: Decode,
+        keeper: Keeper,
+        counters: Counters,
+        on_sealed: Callable[[], None],
+        repeats: Repeats[Receipt] | None = None,
     ) -> None:
+        """``repeats``: requests that come again are acknowledged and not stored again. None: they are stored."""
         self._lane = lane
         self._decode = decode
         self._keeper = keeper
         self._counters = counters
         self._on_sealed = on_sealed
+        self._repeats = repeats
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
         self._stopping = False
@@ -142,6 +152,8 @@ class Intake:
                 if outcome.error is not None and not settled:
                     self._lane.keep_aside(record, outcome.error)
                     self._counters.refuse("replay")
+                if self._repeats is not None:
+                    self._remember(key_of(record.payload), outcome)
             group = Group(batch.rows, records[0].seq, records[-1].seq, settled=settled)
             self._lane.add(self._keeper.keep(group), group.last_seq)
             if not settled:  # of what is settled all must have come before anything of it is let go
@@ -219,6 +231,36 @@ class Intake:
         return self._stopping or self._queued_bytes >= _GATHER_BYTES
 
     def _process(self, group: list[_Pending]) -> list[Result]:
+        if self._repeats is None:
+            return self._take_in(group)
+        first: dict[Key, _Pending] = {}
+        again: list[_Pending] = []
+        for pending in group:
+            key = pending.key = key_of(pending.payload)
+            if key in first or self._repeats.answer(key) is not None:
+                again.append(pending)
+            else:
+                first[key] = pending
+        results = self._take_in(list(first.values())) if first else []
+        return [*results, *self._answered_again(self._repeats, again)] if again else results
+
+    def _answered_again(self, repeats: Repeats[Receipt], group: list[_Pending]) -> list[Result]:
+        """Requests that came before: those whose answer is known get it, the others are taken in."""
+        answers = [repeats.answer(pending.key) if pending.key is not None else None for pending in group]
+        known: list[Result] = [(p, answer) for p, answer in zip(group, answers, strict=True) if answer is not None]
+        others = [p for p, answer in zip(group, answers, strict=True) if answer is None]
+        self._counters.repeat(len(known))
+        return [*known, *(self._take_in(others) if others else ())]
+
+    def _remember(self, key: Key | None, outcome: Outcome) -> None:
+        """A request that is durable. One whose records say no time is not: the next like it may be another."""
+        receipt = _receipt(outcome)
+        if self._repeats is None or key is None or not isinstance(receipt, Receipt):
+            return
+        if receipt.accepted and outcome.is_timed:
+            self._repeats.remember(key, receipt)
+
+    def _take_in(self, group: list[_Pending]) -> list[Result]:
         try:
             self._wait_for_room()
             batch = self._decode([pending.payload for pending in group])
@@ -233,6 +275,8 @@ class Intake:
             logger.exception("A group of %d requests could not be taken in", len(group))
             error = OverloadedError("The requests could not be taken in; the log says why. Retry later.")
             return [(pending, error) for pending in group]
+        for pending, outcome in zip(group, batch.outcomes, strict=True):
+            self._remember(pending.key, outcome)
         self._counters.add(batch.outcomes, self._lane.spec.name)
         self._answer([(p, _receipt(o)) for p, o in zip(group, batch.outcomes, strict=True)])
         self.count(batch.rows)

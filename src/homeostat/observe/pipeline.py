@@ -37,6 +37,7 @@ from homeostat.observe.presence import Presence
 from homeostat.observe.receivers.foreign import ForeignPorts
 from homeostat.observe.receivers.submit import Submitters
 from homeostat.observe.red import RED_COLUMNS, Red, RedLimits
+from homeostat.observe.repeats import Repeats
 from homeostat.observe.rollup_restoring import restore
 from homeostat.observe.rollups import Rollups
 from homeostat.observe.sampling.sampler import Sampler
@@ -142,7 +143,7 @@ async def running(
     intake = Intake(store, decode, keeper, counters, flusher.notice)
     others = [
         Intake(stores.metrics, decode_metrics(clock), KeepAll(), counters, flusher.notice),
-        Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice),
+        Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice, Repeats(clock)),
     ]
     submitters = Submitters(intake.submit, *(other.submit for other in others))
     with single_error():

@@ -28,6 +28,7 @@ class Outcome:
     rejected: int = 0  # of the same
     error: str | None = None  # the whole request is refused
     reasons: tuple[tuple[str, int], ...] = ()  # why spans were rejected or cut, and how many
+    is_timed: bool = True  # every row has a time that the sender gave
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,20 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
     table = pa.Table.from_arrays([columns[name] for name in LOG_SCHEMA.names], schema=LOG_SCHEMA)
     accepted = np.bincount(request_of, minlength=len(requests))
     mended = np.bincount(request_of[trace_mended | span_mended], minlength=len(requests))
-    return table, [_outcome(int(a), int(m)) for a, m in zip(accepted, mended, strict=True)]
+    untimed = np.bincount(request_of[_untimed(record)], minlength=len(requests))
+    counts = zip(accepted.tolist(), mended.tolist(), untimed.tolist(), strict=True)
+    return table, [_outcome(*of_request) for of_request in counts]
 
 
-def _outcome(accepted: int, mended: int) -> Outcome:
-    return Outcome(accepted, reasons=(("log_record_id", mended),) if mended else ())
+def _outcome(accepted: int, mended: int, untimed: int) -> Outcome:
+    return Outcome(accepted, reasons=(("log_record_id", mended),) if mended else (), is_timed=not untimed)
+
+
+def _untimed(record: pa.StructArray) -> Mask:
+    """Records that say neither when they happened nor when they were observed."""
+    return (nanoseconds(record.field("observed_time_unix_nano")) == 0) & (
+        nanoseconds(record.field("time_unix_nano")) == 0
+    )
 
 
 def _id(ids: pa.BinaryArray, width: int) -> tuple[Mask, pa.FixedSizeBinaryArray]:
