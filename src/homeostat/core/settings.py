@@ -41,6 +41,6 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class Section(BaseModel):
-    """Base of every section: a key that is not known is an error, not a silent nothing; errors quote no secrets."""
+    """Base of every section: a key that is not known is an error, not a silent nothing; errors quote no value that may be one to hide."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
