@@ -41,6 +41,9 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class Section(BaseModel):
-    """Base of every section: a key that is not known is an error, not a silent nothing; errors quote no value that may be one to hide."""
+    """Base of every section: a key that is not known is an error, not a silent nothing.
+
+    Errors do not quote what was given: it may be a password.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
