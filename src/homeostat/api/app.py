@@ -92,6 +92,7 @@ def _include(app: FastAPI, parts: ApiParts) -> None:
         alertmanager,
     ):
         app.include_router(area.router)
+    app.get("/health", tags=["health"])(self_healing.health)  # where the original's clients and probes look
     for prefix in self_healing.PREFIXES:
         app.include_router(self_healing.router, prefix=prefix)
     for prefix in observability.PREFIXES:

@@ -12,7 +12,7 @@ from homeostat.heartbeat import Heartbeat
 PREFIXES = ["/api/v3/self-healing", "/api/self-healing"]
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", [*PREFIXES, ""])
 async def test_the_loop_says_that_it_runs(setup: Setup, prefix: str) -> None:
     async with setup.client() as client:
         health = (await client.get(f"{prefix}/health")).json()
