@@ -86,7 +86,7 @@ async def test_the_api_describes_itself_without_foreign_scripts(setup: Setup) ->
     async with setup.client() as client:
         docs = await client.get("/docs")
         description = (await client.get("/openapi.json")).json()
-    assert "GET /api/incidents/{incident_id}" in docs.text
+    assert "GET</span> /api/incidents/{incident_id}" in docs.text
     assert "<script" not in docs.text
     assert "default-src 'none'" in docs.headers["content-security-policy"]
     assert "/api/v3/self-healing/manual-remediate/{issue_id}" in description["paths"]
