@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ from homeostat.bus import LocalBus
 from homeostat.core.config import Config
 from homeostat.core.errors import StoreError
 from homeostat.core.models import AUTOMATIC, FlagChange, TimelineKind
-from homeostat.core.ports import Bus, Clock, Ids, StateStore
+from homeostat.core.ports import Bus, Clock, Driver, Ids, StateStore
 from homeostat.core.resources import flag
 from homeostat.correlation import Correlation
 from homeostat.detect import Detection, HealthReader, Signals
@@ -99,16 +99,8 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         correlation = await Correlation.opened(
             config, state, observed, releases, services=services, clock=clock, ids=ids, bus=bus, background=background
         )
-        healer = Healer(
-            config=config,
-            actions=[action for driver in drivers for action in driver.actions()],
-            signals=Signals(observed.red, clock, sensors, services),
-            store=state,
-            bus=bus,
-            clock=clock,
-            ids=ids,
-            maintenance=correlation.maintenance.covering,
-        )
+        signals = Signals(observed.red, clock, sensors, services)
+        healer = _healer(config, drivers, signals, state, correlation, clock, ids, bus)
         story, heartbeat = Story(state, bus, clock, ids), Heartbeat(config.detect.interval)
         loop = LoopParts(
             clock=clock,
@@ -150,6 +142,28 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             scraper=scraper,
             background=background,
         )
+
+
+def _healer(
+    config: Config,
+    drivers: Sequence[Driver],
+    signals: Signals,
+    state: StateStore,
+    correlation: Correlation,
+    clock: Clock,
+    ids: Ids,
+    bus: Bus,
+) -> Healer:
+    return Healer(
+        config=config,
+        actions=[action for driver in drivers for action in driver.actions()],
+        signals=signals,
+        store=state,
+        bus=bus,
+        clock=clock,
+        ids=ids,
+        maintenance=correlation.maintenance.covering,
+    )
 
 
 def _objectives(
