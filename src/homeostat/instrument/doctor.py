@@ -21,6 +21,9 @@ from homeostat.core.models import Model
 from homeostat.instrument.launch import environment
 from homeostat.instrument.plan import Library, LibraryState, Plan
 
+_STDERR: Final = 2
+"""Where the program prints: what the doctor says itself, JSON perhaps, stands alone on standard output."""
+
 _STOP_WITHIN_S: Final = 10.0
 _ASK_WITHIN_S: Final = 5.0
 
@@ -138,7 +141,7 @@ def _start(
 ) -> tuple[list[ProbeReport], int | None]:
     with tempfile.TemporaryDirectory(prefix="homeostat-doctor-") as folder:
         made = environment(plan, endpoint=endpoint, service=service, environ=environ, report=Path(folder))
-        with subprocess.Popen(list(command), env=made) as child:
+        with subprocess.Popen(list(command), env=made, stdout=_STDERR) as child:
             exit_code: int | None = None
             try:
                 exit_code = child.wait(seconds)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -9,12 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import anyio
+import anyio.abc
+import httpx2
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
 from homeostat.core.errors import BadRequestError
+from homeostat.core.logs import LogQuery
 from homeostat.core.models import TraceQuery
 from homeostat.instrument.launch import DEFAULT_ENDPOINT, endpoint_of, service_of
 from homeostat.instrument.packages import Known
@@ -106,6 +111,81 @@ async def test_the_doctor_names_what_was_hooked_and_counts_its_spans(tmp_path: P
     assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in rows["redis"]["why"]
     assert report["endpoint"]["answers"] is True
     assert report["exit_code"] == 0
+
+
+async def test_what_a_program_logs_is_sent_and_still_printed_as_before(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import logging\nlogging.getLogger('quiet').propagate = False\n"
+        "logging.getLogger('quiet').warning('kept to itself')\nlogging.getLogger('shop').warning('stock is low')\n"
+        "logging.error('no stock')\n"
+    )
+    plain = await anyio.run_process([sys.executable, "app.py"], cwd=tmp_path)
+    async with _receiving(tmp_path) as observed:
+        endpoint = f"http://127.0.0.1:{observed.http_port}"
+        ran = await _run("--service", "a", "--endpoint", endpoint, "--", sys.executable, "app.py", folder=tmp_path)
+        now = SystemClock().now()
+        page = await observed.logs.logs(LogQuery(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5)))
+    assert plain.stderr == b"kept to itself\nstock is low\nERROR:root:no stock\n"
+    printed = [
+        line for line in ran.stderr.splitlines(keepends=True) if line in plain.stderr.splitlines(keepends=True)
+    ]
+    assert b"".join(printed) == plain.stderr
+    assert [record.body for record in page.records if "stock" in record.body] == ["no stock", "stock is low"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", "app:app"],
+        ["flask", "--app", "app", "run", "--port", "0"],
+    ],
+    ids=["gunicorn", "flask"],
+)
+async def test_a_server_that_starts_the_program_itself_is_hooked_also_in_its_workers(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "import flask\napp = flask.Flask('a')\napp.add_url_rule('/hello', view_func=lambda: 'hi')\n"
+    )
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    async with _receiving(tmp_path) as observed:
+        endpoint = f"http://127.0.0.1:{observed.http_port}"
+        asked = ["doctor", "--json", "--seconds", "60", "--service", "served", "--endpoint", endpoint, "--", *program]
+        environ = os.environ | {"OTEL_BSP_SCHEDULE_DELAY": "100", "TMPDIR": str(tmp_path)}
+        with anyio.fail_after(WITHIN_S):
+            async with await anyio.open_process([*CLI, *asked], cwd=tmp_path, env=environ) as doctor:
+                await _ask(doctor, "/hello")
+                now = SystemClock().now()
+                query = TraceQuery(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5), service="served")
+                while not (found := (await observed.store.search(query)).traces):
+                    await anyio.sleep(0.05)
+                while not any('flask": 1' in path.read_text() for path in tmp_path.glob("homeostat-doctor-*/*.json")):
+                    await anyio.sleep(0.05)
+                _the_server_of(doctor.pid).terminate()
+                report = json.loads(await _text_of(doctor))
+    assert [(each.root_service, each.root_operation) for each in found] == [("served", "GET /hello")]
+    (flask,) = [row for row in report["findings"] if row["library"] == "flask"]
+    assert (flask["verdict"], flask["spans"], flask["why"]) == ("hooked", 1, "")
+
+
+async def _ask(doctor: anyio.abc.Process, path: str) -> None:
+    """One request to the server, as soon as it says where it listens."""
+    assert doctor.stderr is not None
+    said = b""
+    while (address := re.search(rb"http://127\.0\.0\.1:[1-9]\d*", said)) is None:
+        said += await doctor.stderr.receive()
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        assert (await client.get(address[0].decode() + path)).text == "hi"
+
+
+async def _text_of(doctor: anyio.abc.Process) -> bytes:
+    assert doctor.stdout is not None
+    return b"".join([part async for part in doctor.stdout])
+
+
+def _the_server_of(doctor_pid: int) -> psutil.Process:
+    (server,) = psutil.Process(doctor_pid).children()
+    return server
 
 
 async def test_nothing_hooked_is_exit_code_one_and_a_closed_port_is_named(tmp_path: Path) -> None:

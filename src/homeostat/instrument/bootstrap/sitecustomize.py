@@ -30,6 +30,9 @@ def _instrument() -> None:
         from opentelemetry.instrumentation.auto_instrumentation import initialize
 
         initialize()
+        import homeostat_instrument_logs  # pyright: ignore[reportMissingImports] - beside this file, at run time
+
+        homeostat_instrument_logs.stay_unseen()
         if os.environ.get("HOMEOSTAT_INSTRUMENT_REPORT"):
             import homeostat_instrument_probe  # pyright: ignore[reportMissingImports] - beside this file, at run time
 
