@@ -13,6 +13,8 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from homeostat.core.errors import single_error
+
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI 3 application."""
 
@@ -131,7 +133,7 @@ async def serving(
         await server.serve(sockets=[listener])
         server.ended.set()
 
-    with _single_error():
+    with single_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
             await server.listening.wait()
@@ -141,17 +143,3 @@ async def serving(
                 server.should_exit = True
                 with anyio.move_on_after(2 * GRACE_S, shield=True):
                     await server.ended.wait()
-
-
-@contextmanager
-def _single_error() -> Generator[None]:
-    """A group of one exception becomes that exception, so that callers can catch it by its name."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from error.__cause__

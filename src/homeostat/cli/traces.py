@@ -7,7 +7,14 @@ import typer
 from homeostat.cli import traces_compared
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
 from homeostat.cli.output import clock_time, number, print_json, print_table
-from homeostat.cli.traces_compared import AttributeOption, MinutesOption, OperationOption, ServiceOption, TextOption
+from homeostat.cli.traces_compared import (
+    AttributeOption,
+    MinutesOption,
+    OperationOption,
+    ServiceOption,
+    TextOption,
+    answer_to,
+)
 
 app = typer.Typer(help="Search traces, read one, and ask why some are slow.", no_args_is_help=True)
 app.command("compare")(traces_compared.compare)
@@ -35,8 +42,10 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Traces that match, newest first."""
-    found = ApiClient(url).get(
+    answer = answer_to(
+        url,
         "/api/traces",
+        as_json=as_json,
         service=service,
         operation=operation,
         errors_only=errors or None,
@@ -48,9 +57,7 @@ def search(
         limit=limit,
         cursor=cursor,
     )
-    answer = cast("Row", found)
-    if as_json:
-        print_json(answer)
+    if answer is None:
         return
     rows = cast("list[Row]", answer["traces"])
     if not rows:

@@ -98,6 +98,21 @@ class OperationDifference(Model):
     right_self_ms: float
     delta_self_ms: float  # right less left
 
+    @classmethod
+    def between(
+        cls, service: str, operation: str, left: tuple[float, float], right: tuple[float, float]
+    ) -> "OperationDifference":
+        """Of the calls and the self time (ms) on both sides."""
+        return cls(
+            service=service,
+            operation=operation,
+            left_calls=left[0],
+            right_calls=right[0],
+            left_self_ms=left[1],
+            right_self_ms=right[1],
+            delta_self_ms=right[1] - left[1],
+        )
+
 
 class TraceComparison(Model):
     """Two traces side by side."""

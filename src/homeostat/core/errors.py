@@ -17,6 +17,8 @@ HomeostatError
     └── InDoubtError       an action that may or may not have happened: a person has to look
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -96,3 +98,17 @@ class ActionError(HomeostatError):
 
 class InDoubtError(ActionError):
     """An action that may or may not have happened. A person has to look."""
+
+
+@contextmanager
+def single_error() -> Generator[None]:
+    """A task group that fails with one exception raises that one: callers can catch PortTakenError by its name."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from error.__cause__

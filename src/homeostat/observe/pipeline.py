@@ -16,6 +16,7 @@ import anyio.to_thread
 import pyarrow as pa
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.errors import single_error
 from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock, Random
 from homeostat.core.sampling import SamplingConfig
@@ -41,7 +42,6 @@ from homeostat.observe.repeats import Repeats
 from homeostat.observe.rollup_restoring import restore
 from homeostat.observe.rollups import Rollups
 from homeostat.observe.sampling.sampler import Sampler
-from homeostat.observe.tasks import single_error
 from homeostat.observe.trace_keeper import TraceKeeper
 from homeostat.runtime import system_random
 from homeostat.store.telemetry.lane import FlushPolicy, Lane

@@ -112,15 +112,7 @@ def _operations(spans: tuple[SpanDifference, ...]) -> tuple[OperationDifference,
         entry[2] += span.left_self_ms or 0.0
         entry[3] += span.right_self_ms or 0.0
     found = [
-        OperationDifference(
-            service=service,
-            operation=operation,
-            left_calls=left_calls,
-            right_calls=right_calls,
-            left_self_ms=left_self,
-            right_self_ms=right_self,
-            delta_self_ms=right_self - left_self,
-        )
+        OperationDifference.between(service, operation, (left_calls, left_self), (right_calls, right_self))
         for (service, operation), (left_calls, right_calls, left_self, right_self) in sums.items()
     ]
     return tuple(sorted(found, key=lambda entry: -abs(entry.delta_self_ms)))

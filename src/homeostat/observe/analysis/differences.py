@@ -217,19 +217,9 @@ def _operations(sides: _Sides) -> tuple[OperationDifference, ...]:
     )
     found: list[OperationDifference] = []
     for service, operation in names:
-        left_calls, left_self = _per_trace(sides.baseline, sides.baseline_weight, (service, operation))
-        right_calls, right_self = _per_trace(sides.affected, sides.affected_weight, (service, operation))
-        found.append(
-            OperationDifference(
-                service=service,
-                operation=operation,
-                left_calls=left_calls,
-                right_calls=right_calls,
-                left_self_ms=left_self,
-                right_self_ms=right_self,
-                delta_self_ms=right_self - left_self,
-            )
-        )
+        left = _per_trace(sides.baseline, sides.baseline_weight, (service, operation))
+        right = _per_trace(sides.affected, sides.affected_weight, (service, operation))
+        found.append(OperationDifference.between(service, operation, left, right))
     return tuple(sorted(found, key=lambda entry: -entry.delta_self_ms))
 
 
