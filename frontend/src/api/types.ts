@@ -290,6 +290,7 @@ export interface Span {
   scope: string;
   events: SpanEvent[];
   links: SpanLink[];
+  dropped_attributes: number;
 }
 
 export interface Trace {

@@ -10,7 +10,7 @@ export interface RowWindow {
 }
 
 const STEP_ROWS = 8; // the window moves by so many rows: slow scrolling then seldom renders
-const MARGIN_ROWS = 20;
+const MARGIN_ROWS = 16;
 const SLOTS_MIN = 128;
 
 type Window = readonly [from: number, to: number, slots: number];

@@ -415,6 +415,7 @@ class Span(Model):
     scope: str = ""
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanLink, ...] = ()
+    dropped_attributes: int = 0  # that the sender or the intake's bound cut off
 
 
 class Trace(Model):

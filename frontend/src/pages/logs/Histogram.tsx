@@ -8,6 +8,7 @@ import { severityColors } from "./search";
 const HEIGHT = 112;
 const FOOT = 18;
 const TICK_PX = 110;
+const LABEL_PX = 58; // what a label takes behind its bar
 
 interface Props {
   counts: LogCounts;
@@ -83,7 +84,7 @@ function Bars({ counts, width, onRange }: Omit<Props, "asTable"> & { width: numb
         {Array.from({ length: Math.ceil(counts.steps.length / everyBars) }, (_, tick) => {
           const index = tick * everyBars;
           const step = counts.steps[index];
-          return step === undefined ? null : (
+          return step === undefined || (tick > 0 && index * each > width - LABEL_PX) ? null : (
             <text key={step.time} x={index * each} y={HEIGHT + 14}>
               {axisTime(new Date(step.time), span)}
             </text>

@@ -201,6 +201,11 @@ export function SpanPanel({ traceId, row, criticalMs, shiftMs, onClose }: Props)
       {span !== undefined && (
         <>
           <Pairs title="Attributes" of={span.attributes} />
+          {span.dropped_attributes > 0 && (
+            <p className="quiet">
+              {span.dropped_attributes.toLocaleString("en")} more attributes were sent and cut off: too many for one span.
+            </p>
+          )}
           <Events span={span} />
           <SpanLogs traceId={traceId} spanId={row.id} />
           <Pairs title="Resource" of={span.resource} />

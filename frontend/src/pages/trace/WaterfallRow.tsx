@@ -89,7 +89,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
       aria-selected={selected}
       {...(row.children > 0 ? { "aria-expanded": !folded } : {})}
       aria-label={`${row.service} ${row.name.slice(0, NAME_SAID_MAX)}, ${duration(row.durationMs)}${failed ? ", error" : ""}${row.errorOrigin ? ", began here" : ""}${critical === undefined ? "" : ", on the critical path"}`}
-      style={{ transform: `translateY(${top}px)` }}
+      style={{ top }}
       onClick={() => onSelect(id)}
     >
       <span className="wrow__name" style={{ paddingLeft: Math.min(row.depth * INDENT_PX, INDENT_MAX_PX) }}>
@@ -102,9 +102,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
               event.stopPropagation();
               onToggle(id);
             }}
-          >
-            <Icon name="chevron" size={12} />
-          </span>
+          />
         ) : (
           <span className="wrow__fold" />
         )}

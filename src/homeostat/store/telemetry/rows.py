@@ -46,6 +46,7 @@ class _Row(TypedDict):
     attributes: Pairs
     events: list[_Event]
     links: list[_Link]
+    dropped_attributes: NotRequired[int | None]
     sampling_probability: NotRequired[float | None]
     sampling_reason: NotRequired[str | None]
 
@@ -186,6 +187,7 @@ def _span(row: _Row, resource: dict[str, str]) -> dict[str, object]:
         "scope": row["scope"],
         "events": tuple(map(_event, row["events"])),
         "links": tuple(map(_link, row["links"])),
+        "dropped_attributes": row.get("dropped_attributes") or 0,
     }
 
 
