@@ -21,6 +21,7 @@ from typing import Final
 import duckdb
 
 from bench._history import a_day
+from bench._log_export import log_export
 from bench._payload import Again, payload
 from bench.slo import slo_30d
 from homeostat.core.analysis import Split
@@ -214,6 +215,7 @@ async def _measure(spans: int) -> dict[str, float]:
         }
         numbers |= await _of_names_and_populations(store, window)
         numbers |= await _of_history(end)
+        numbers |= await log_export()
         by_id, failures = _duckdb_cpu_ms(segments, known[1], int((end - WINDOW).timestamp() * 1e9))
         numbers["duckdb_trace_by_id_cpu_ms"] = by_id
         numbers["duckdb_search_errors_cpu_ms"] = failures
@@ -227,10 +229,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.query", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one flat JSON object")
     parser.add_argument("--spans", type=int, default=10_000_000, help="stored before asking (default 10 million)")
-    parser.add_argument("--only", choices=["history"], help="only what rollups answer: no spans are stored")
+    parser.add_argument(
+        "--only",
+        choices=["history", "logs"],
+        help="only what rollups answer, or the export of logs: no spans are stored",
+    )
     options = parser.parse_args(argv)
     if options.only:
-        found = asyncio.run(_of_history(datetime.now(UTC)))
+        found = asyncio.run(log_export() if options.only == "logs" else _of_history(datetime.now(UTC)))
         numbers = {name: round(value, 2) for name, value in found.items()}
     else:
         numbers = asyncio.run(_measure(options.spans))
