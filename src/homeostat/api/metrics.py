@@ -134,10 +134,11 @@ def _ingest(out: Exposition, ingest: IngestCounters, storage: StorageStatus) -> 
         "homeostat_metric_points_received_total", "Metric points acknowledged.", ingest.metric_points_received
     )
     out.counter("homeostat_log_records_received_total", "Log records acknowledged.", ingest.log_records_received)
-    out.counter(
-        "homeostat_log_request_duplicates_total",
-        "Requests of log records that came again within ten minutes and were not stored again.",
-        ingest.log_request_duplicates,
+    out.family(
+        "homeostat_request_duplicates_total",
+        "counter",
+        "Requests that came again within ten minutes and were neither stored nor counted again.",
+        [({"signal": signal}, count) for signal, count in sorted(ingest.request_duplicates.items())],
     )
     refused = [({"reason": reason}, count) for reason, count in sorted(ingest.refused.items())]
     out.family(

@@ -449,7 +449,7 @@ class IngestCounters(Model):
     traces_kept_undecided: int = 0  # because the policies of sampling failed
     metric_points_received: int = 0
     log_records_received: int = 0
-    log_request_duplicates: int = 0  # requests that came again: acknowledged, not stored again
+    request_duplicates: dict[str, int] = Field(default_factory=dict)  # by signal: came again, were not stored again
     spans_per_s: float | None = None  # acknowledged, over the last ten seconds; None before the first have passed
     refused: dict[str, int] = Field(default_factory=dict)  # requests (or spans: zero_id, id_length) by reason
     services: int = 0

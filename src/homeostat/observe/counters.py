@@ -23,7 +23,7 @@ class Counters:
         self._requests = 0
         self._rows: Counter[str] = Counter()  # by lane
         self._refused: Counter[str] = Counter()
-        self._log_duplicates = 0
+        self._repeated: Counter[str] = Counter()  # requests, by lane
         self._started = clock.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=_POINTS_MAX)  # (monotonic, spans)
 
@@ -49,10 +49,10 @@ class Counters:
         with self._lock:
             self._refused[reason] += count
 
-    def repeat(self, requests: int) -> None:
-        """Count requests of log records that came again and were not stored again."""
+    def repeat(self, requests: int, lane: str) -> None:
+        """Count requests that came again and were neither stored nor counted again."""
         with self._lock:
-            self._log_duplicates += requests
+            self._repeated[lane] += requests
 
     def snapshot(self, *, stored: int, sampled_out: int, services: int, kept_undecided: int = 0) -> IngestCounters:
         """All numbers now."""
@@ -66,7 +66,7 @@ class Counters:
                 spans_received=self._rows["traces"],
                 metric_points_received=self._rows["metrics"],
                 log_records_received=self._rows["logs"],
-                log_request_duplicates=self._log_duplicates,
+                request_duplicates=dict(self._repeated),
                 spans_stored=stored,
                 spans_sampled_out=sampled_out,
                 traces_kept_undecided=kept_undecided,

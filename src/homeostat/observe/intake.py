@@ -249,7 +249,7 @@ class Intake:
         answers = [repeats.answer(pending.key) if pending.key is not None else None for pending in group]
         known: list[Result] = [(p, answer) for p, answer in zip(group, answers, strict=True) if answer is not None]
         others = [p for p, answer in zip(group, answers, strict=True) if answer is None]
-        self._counters.repeat(len(known))
+        self._counters.repeat(len(known), self._lane.spec.name)
         return [*known, *(self._take_in(others) if others else ())]
 
     def _remember(self, key: Key | None, outcome: Outcome) -> None:

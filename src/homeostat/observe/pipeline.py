@@ -140,7 +140,7 @@ async def running(
     decode = decode_sampled_traces if sampler is not None and sampler.sees_serialized else decode_traces
     if on_spans is not None:
         decode = partial(_decode_and_show, decode, on_spans)
-    intake = Intake(store, decode, keeper, counters, flusher.notice)
+    intake = Intake(store, decode, keeper, counters, flusher.notice, Repeats(clock))
     others = [
         Intake(stores.metrics, decode_metrics(clock), KeepAll(), counters, flusher.notice),
         Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice, Repeats(clock)),

@@ -1,9 +1,9 @@
-"""Requests that come again because their sender never got its answer. Used by the intake of log records.
+"""Requests that come again because their sender never got its answer. Used by the intakes of traces and of logs.
 
-Spans and metric points are told apart when they are read; a log record has no identity. So a whole request is: one
-that is the same as another of the last minutes is acknowledged, and its records are not stored again. That is only
-done where each record says its own time: then the same bytes are the same records. Bounded in time and number; what
-the log replays is known again after a restart.
+A log record has no identity, and a span is counted when it comes. So a whole request has one: what is the same as
+another of the last minutes is acknowledged, and neither stored nor counted again. That is only done where each record
+says its own time: then the same bytes are the same records. Metric points are told apart when they are read. Bounded
+in time and number; what the log replays is known again after a restart.
 """
 
 import hashlib

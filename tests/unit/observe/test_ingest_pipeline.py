@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,6 +64,19 @@ async def test_after_a_restart_traces_red_and_topology_are_there_again(tmp_path:
         async with running(HTTP_ONLY, _storage(tmp_path), clock) as pipeline:
             assert (pipeline.red.window(NOON_S - 60, NOON_S), pipeline.red.edges(NOON_S - 60, NOON_S)) == before
             assert await pipeline.store.trace(trace_hex(1)) == trace
+
+
+async def test_a_request_that_is_sent_again_counts_once_also_after_a_restart(tmp_path: Path) -> None:
+    async with running(HTTP_ONLY, _storage(tmp_path), HandClock()) as pipeline:
+        for spans in ([S(1, 1, at=-20)], [S(1, 1, at=-20)], [S(2, 1, at=-20)]):
+            await _send(pipeline, spans)
+        await _until(lambda: sum(pipeline.red.totals().kinds) == 2)
+        assert pipeline.counters.request_duplicates == {"traces": 1}
+        shutil.copytree(tmp_path / "telemetry", tmp_path / "killed" / "telemetry")  # what a kill would leave
+    async with running(HTTP_ONLY, _storage(tmp_path / "killed"), HandClock()) as pipeline:
+        await _send(pipeline, [S(2, 1, at=-20)])
+        assert pipeline.counters.request_duplicates == {"traces": 1}
+        assert pipeline.red.window(NOON_S - 60, NOON_S)[0].requests == 2
 
 
 async def test_the_time_in_which_nobody_counted_is_known_to_be_unknown(tmp_path: Path) -> None:

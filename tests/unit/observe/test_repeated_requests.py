@@ -55,7 +55,7 @@ class LogPath:
 
     @property
     def duplicates(self) -> int:
-        return self.counters.snapshot(stored=0, sampled_out=0, services=0).log_request_duplicates
+        return self.counters.snapshot(stored=0, sampled_out=0, services=0).request_duplicates.get("logs", 0)
 
 
 @asynccontextmanager
