@@ -21,7 +21,7 @@ from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejec
 from homeostat.observe.counters import Counters
 from homeostat.observe.decode.traces import Outcome
 from homeostat.observe.keeper import Group, Keeper
-from homeostat.observe.repeats import Key, Repeats, key_of
+from homeostat.observe.repeats import Key, Repeats
 from homeostat.store.telemetry.lane import Lane
 from homeostat.store.telemetry.wal_format import Record
 
@@ -153,7 +153,7 @@ class Intake:
                     self._lane.keep_aside(record, outcome.error)
                     self._counters.refuse("replay")
                 if self._repeats is not None:
-                    self._remember(key_of(record.payload), outcome)
+                    self._remember(self._repeats.key_of(record.payload), outcome)
             group = Group(batch.rows, records[0].seq, records[-1].seq, settled=settled)
             self._lane.add(self._keeper.keep(group), group.last_seq)
             if not settled:  # of what is settled all must have come before anything of it is let go
@@ -236,7 +236,7 @@ class Intake:
         first: dict[Key, _Pending] = {}
         again: list[_Pending] = []
         for pending in group:
-            key = pending.key = key_of(pending.payload)
+            key = pending.key = self._repeats.key_of(pending.payload)
             if key in first or self._repeats.answer(key) is not None:
                 again.append(pending)
             else:

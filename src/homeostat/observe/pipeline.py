@@ -132,18 +132,17 @@ async def running(
     flusher = Flusher(stores.all, int(storage.max_gib * (1 << 30)))
     presence = Presence(storage.path / "telemetry" / "presence.json", clock, int(storage.retention.total_seconds()))
     rollups = Rollups(red, store.catalogue, presence, clock, storage.retention)
-    sampler = None
-    if sampling is not None and sampling.enabled:
-        sampler = Sampler(sampling, seed=(chance or system_random()).randrange(1 << 62))
+    seed = (chance or system_random()).randrange(1 << 62)
+    sampler = Sampler(sampling, seed=seed) if sampling is not None and sampling.enabled else None
     keeper = TraceKeeper(red, rollups, presence, clock, sampler)
     store.undecided = keeper.undecided
     decode = decode_sampled_traces if sampler is not None and sampler.sees_serialized else decode_traces
     if on_spans is not None:
         decode = partial(_decode_and_show, decode, on_spans)
-    intake = Intake(store, decode, keeper, counters, flusher.notice, Repeats(clock))
+    intake = Intake(store, decode, keeper, counters, flusher.notice, Repeats(clock, seed=seed))
     others = [
         Intake(stores.metrics, decode_metrics(clock), KeepAll(), counters, flusher.notice),
-        Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice, Repeats(clock)),
+        Intake(stores.logs, decode_logs(clock), KeepAll(), counters, flusher.notice, Repeats(clock, seed=seed)),
     ]
     submitters = Submitters(intake.submit, *(other.submit for other in others))
     with single_error():
