@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from homeostat.core.errors import HomeostatError, StoreFullError, TelemetryRejectedError
+from homeostat.core.errors import HomeostatError, StoreError, StoreFullError, TelemetryRejectedError
 from homeostat.observe.counters import Counters
 from homeostat.observe.decode.traces import Outcome
 from homeostat.observe.keeper import Group, Keeper
@@ -36,6 +36,7 @@ _GATHER_BYTES: Final = 1 << 20  # unless so much is there already
 _LOOK_S: Final = 0.5  # how often an idle thread looks whether hot rows have grown old
 _ROOM_WAIT_S: Final = 5.0  # how long senders wait for segments to be written before they are sent away
 _REPLAY_GROUP: Final = 64
+_RELEASE_FAILURES_MAX: Final = 3  # in a row: from then on senders are sent away, so that nothing piles up
 
 
 class OverloadedError(HomeostatError):
@@ -96,7 +97,7 @@ class Intake:
         self._queued_bytes = 0
         self._stopping = False
         self._let_go: pa.Table | None = None  # by the keeper, and not stored yet
-        self._release_fails = False
+        self._release_failures = 0  # in a row
         self._changed = threading.Condition()
         lane.on_seal = keeper.on_seal
 
@@ -204,11 +205,11 @@ class Intake:
                 self._lane.add(self._let_go, last_seq)
                 self._let_go = None
         except Exception:  # nothing is lost: the keeper holds it, or this does
-            if not self._release_fails:  # once, not at every attempt
+            if not self._release_failures:  # once, not at every attempt
                 logger.exception("What was held back could not be let go of; it is tried again")
-            self._release_fails = True
+            self._release_failures += 1
             return
-        self._release_fails = False
+        self._release_failures = 0
 
     def _take(self) -> list[_Pending] | None:
         """The next group; empty after a while without any, None at the end."""
@@ -283,7 +284,9 @@ class Intake:
         return []
 
     def _wait_for_room(self) -> None:
-        """Rows may not pile up in memory while the disk can't take segments."""
+        """Rows may not pile up in memory while segments, or what was held back, can't be stored."""
+        if self._release_failures >= _RELEASE_FAILURES_MAX:
+            raise StoreError("What was decided can't be stored; the log says why. Nothing is lost; retry later.")
         with self._lane.room:
             has_room = self._lane.room.wait_for(
                 lambda: self._lane.sealed_count <= self._lane.policy.sealed_max, _ROOM_WAIT_S

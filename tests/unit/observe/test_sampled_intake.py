@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
+from homeostat.core.errors import HomeostatError
 from homeostat.core.models import TraceQuery
 from homeostat.core.sampling import SamplingConfig
 from homeostat.observe.counters import Counters
@@ -212,6 +213,35 @@ async def test_what_is_decided_and_can_not_be_stored_at_once_is_stored_later_and
     path.intake.run()
     path.intake.run()
     assert await path.stored(1) == {1: Counter([1])}
+
+
+async def test_senders_are_sent_away_while_what_was_decided_can_not_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    path = TracePath(tmp_path, clock, SamplingConfig())
+    path.send([S(1, 1, at=-2, error=True)])
+    clock.advance(5)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, path.intake.run)
+        with monkeypatch.context() as broken:
+            broken.setattr(path.store, "add", _fail)
+            answers = [await _answer(path, S(number, 1)) for number in range(2, 8)]
+            assert "Nothing is lost" in answers[-1]
+            last_seq = path.store.last_seq
+            await _answer(path, S(9, 1))
+            assert path.store.last_seq == last_seq, "the log does not grow"
+        while "lost" in await _answer(path, S(10, 1)):  # the thread tries again by itself
+            clock.advance(1)
+        path.intake.stop()
+    assert (await path.stored(1)).keys() == {1}
+
+
+async def _answer(path: TracePath, span: S) -> str:
+    try:
+        return str(await path.intake.submit(body([span])))
+    except HomeostatError as error:
+        return str(error)
 
 
 def _fail(*_: object) -> None:
