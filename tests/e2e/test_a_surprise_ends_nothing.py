@@ -15,6 +15,7 @@ from homeostat.app import Homeostat, running
 from homeostat.core.config import Config, ReceiverConfig
 from homeostat.drivers.nginx.sensors import NginxReader
 from homeostat.drivers.process.sensors import ProcessSensor
+from homeostat.drivers.telemetry import Metrics, Spans
 from homeostat.notify.outbox import Outbox
 from homeostat.observe.correlate import Correlator
 from homeostat.observe.receivers.prometheus_scrape import Scraper
@@ -76,6 +77,36 @@ async def test_the_task_begins_anew_and_the_others_do_not_notice(
             detail, metrics = await _told(homeostat)
     assert "a surprise" in detail
     assert f'homeostat_task_failures_total{{task="{task}"}} 1' in metrics
+
+
+async def test_an_access_log_is_not_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, told, calls = tmp_path / "access.log", list[int](), list[int]()
+    original = NginxReader.read
+
+    async def surprise_after_lines(self: NginxReader, metrics: Metrics, spans: Spans) -> None:
+        await original(self, metrics, spans)
+        calls.append(len(spans))
+        told.extend([1] * len(spans))
+        if len(calls) == 1:  # the end of the log is known now
+            _write(log, 2)
+        elif len(spans) and len(told) == 2:
+            _write(log, 1)
+            raise pa.ArrowInvalid("a surprise")
+
+    monkeypatch.setattr(background, "PAUSE_S", 0.02)
+    monkeypatch.setattr(NginxReader, "read", surprise_after_lines)
+    _write(log, 500)
+    with anyio.fail_after(WITHIN_S):
+        async with running(_config(tmp_path), SystemClock()) as homeostat:
+            while len(told) < 3:
+                await anyio.sleep(0.01)
+            assert homeostat.background.failures()["server"] == 1
+    assert len(told) == 3, f"lines of each look: {calls}"
+
+
+def _write(log: Path, requests: int) -> None:
+    with log.open("a") as file:
+        file.write('{"time":"1795200000.250","duration":"0.1","method":"GET","status":"200"}\n' * requests)
 
 
 async def _told(homeostat: Homeostat) -> tuple[str, str]:

@@ -81,6 +81,37 @@ def test_a_log_is_followed_over_rotation_truncation_and_half_lines(tmp_path: Pat
     tail.close()
 
 
+def test_a_log_that_was_let_go_is_gone_on_with_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old\n" * 1000)
+    tail = Tail(path)
+    assert tail.read() == []
+    with path.open("ab") as file:
+        file.write(b"one\ntw")
+    assert [line for _, line in tail.read()] == [b"one"]
+    tail.close()
+    with path.open("ab") as file:
+        file.write(b"o\n")
+    ((identity, line),) = tail.read()
+    assert (identity, line) == (f"{path.stat().st_ino} 4004", b"two")
+    tail.close()
+    assert tail.read() == []
+    tail.close()
+    path.write_bytes(b"3\n")  # truncated meanwhile
+    assert [line for _, line in tail.read()] == [b"3"]
+    with path.open("ab") as file:
+        file.write(b"half")
+    assert tail.read() == []
+    tail.close()
+    path.rename(tmp_path / "log.1")
+    path.write_bytes(b"4\n")
+    assert [line for _, line in tail.read()] == [b"4"], "nothing of the old file is glued to the new one"
+    tail.close()
+    tail.close()
+    assert tail.read() == []
+    tail.close()
+
+
 async def test_another_format_is_said(tmp_path: Path) -> None:
     reader = NginxReader(NginxWatch(access_log=tmp_path / "log"))
     spans = Spans({"service.name": "x"})

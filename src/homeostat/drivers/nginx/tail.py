@@ -9,18 +9,24 @@ LINE_BYTES_MAX: Final = 64 << 10
 
 
 class Tail:
-    """Starts at the end of what is there at the first look. ``read`` raises OSError while there is no file."""
+    """Starts at the end of what is there at the first look. ``read`` raises OSError while there is no file.
+
+    After ``close`` it goes on where it was, if the file is still the same.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
         self._rest = b""
+        self._place: tuple[int, int, int] | None = None  # inode, device and offset, from `close` on
         self._from_start = False  # the file may come later: then all of it is new
         self.cut = 0  # lines that were longer than LINE_BYTES_MAX, left out
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and keep the place in it: whoever closes may only begin anew after a surprise."""
         if self._file is not None:
+            status = os.fstat(self._file.fileno())
+            self._place = status.st_ino, status.st_dev, self._file.tell()
             self._file.close()
             self._file = None
 
@@ -31,7 +37,6 @@ class Tail:
         lines = self._lines()
         if self._replaced():  # what was written to the old file before it was renamed has been read above
             self.close()
-            self._rest, self._from_start = b"", True
             self._open()
             lines += self._lines()
         return lines
@@ -42,8 +47,13 @@ class Tail:
         except FileNotFoundError:
             self._from_start = True
             raise
-        if not self._from_start:
+        status = os.fstat(self._file.fileno())
+        if self._place is not None and self._place[:2] == (status.st_ino, status.st_dev):
+            self._file.seek(self._place[2])  # where it was truncated meanwhile, `_lines` sees that
+        elif not self._from_start:
             self._file.seek(0, os.SEEK_END)
+        else:
+            self._rest = b""  # of another file
         self._from_start = True
 
     def _replaced(self) -> bool:
