@@ -247,18 +247,30 @@ def _explain(path: Path, document: CommentedMap, detail: ErrorDetails) -> Config
     key = ".".join(str(part) for part in location) or "(top)"
     if detail["type"] == "extra_forbidden":
         return _problem(path, _line(document, location), key, "unknown key", _suggest(location))
-    message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
+    message = _without_userinfo_of(given, detail["msg"].removeprefix("Value error, "))
     is_told = not isinstance(given, dict | list) and detail["type"] != "missing" and not _SECRETS & set(location)
-    shown = f" (it says {_USERINFO.sub('...@', repr(given))})" if is_told else ""
+    shown = f" (it says {_without_secrets(repr(given))})" if is_told else ""
     return _problem(
         path, _line(document, location), key, f"{message[:1].lower()}{message[1:]}{shown}", _remedy(location)
     )
 
 
 _SECRETS = frozenset[str | int]({"password"})
-_USERINFO = re.compile(r"(?<=://).*@")
-"""Of an address: it may hold a password."""
+_USERINFO = re.compile(r"""^(['"](?:[a-zA-Z][a-zA-Z0-9+.-]*://)?).*@""")
+"""Of an address, which may hold a password: all up to the last @, as people forget schemes and write an @ in it."""
+
+_SECRET_QUERY = re.compile(r"""(?i)((?:password|passwd|pwd|secret|token|api_?key)=)[^&\s'"]+""")
+
+
+def _without_secrets(shown: str) -> str:
+    return _SECRET_QUERY.sub(r"\1...", _USERINFO.sub(r"\1...@", shown))
+
+
+def _without_userinfo_of(given: object, message: str) -> str:
+    """Some errors of Python's quote a part of the address."""
+    userinfo = given.rpartition("@")[0].rpartition("//")[2] if isinstance(given, str) else ""
+    return message.replace(f"{userinfo}@", "...@") if userinfo else message
 
 
 def _is_marker(part: str | int) -> bool:

@@ -64,6 +64,27 @@ def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
     assert _problems(tmp_path, "server:\n  port: [1\nheal: {}\n")[0][1] == "(syntax)"
 
 
+@pytest.mark.parametrize("section", ["storage: {clickhouse: {url: %s}}", "metrics: {scrape: [{job: a, url: %s}]}"])
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("default:s3cret@ch:8123", "'...@ch:8123'"),
+        ("u:s3cret@h/m", "'...@h/m'"),
+        ("ftp://u:s3cret@h:1", "'ftp://...@h:1'"),
+        ("u:s3cret@s3cret@h:1", "'...@h:1'"),
+        ("ftp://u:s3cret@s3cret@h", "'ftp://...@h'"),
+        ("u:s3cret://s3cret@h", "'...@h'"),
+        ("ftp://h?password=s3cret&x=1", "'ftp://h?password=...&x=1'"),
+        ("http://u:s3cret@h\u2100", ""),
+    ],
+)
+def test_a_password_in_an_address_is_not_told(tmp_path: Path, section: str, url: str, shown: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(_write(tmp_path, section % f'"{url}"'))
+    assert shown in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_restart_needs_exactly_one_way(tmp_path: Path) -> None:
     text = "watch:\n  processes:\n    - name: a\n      pid_file: a.pid\n      restart: {}\n"
     assert _problems(tmp_path, text) == [(5, "watch.processes.0.restart")]
