@@ -1,16 +1,19 @@
 """Collects records by their masked text and makes patterns of them. Called by ``question`` in a thread."""
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+import pyarrow as pa
 
 from homeostat.core.log_patterns import LogPattern
-from homeostat.core.logs import LogRecord
+from homeostat.core.logs import LogRecord, LogTable
 from homeostat.observe.patterns.masks import Masks
 from homeostat.observe.patterns.tree import BUDGET, templates_of
+from homeostat.store.telemetry.rows import from_ns, to_ns
 
 TEXT_MAX: Final = 500
 """Characters of a record that count."""
@@ -31,9 +34,9 @@ class Window:
     step_s: int
     steps: int
 
-    def step_of(self, time: datetime) -> int:
+    def step_of(self, unix_ns: int) -> int:
         """Number of the step in which a time lies; negative before the window."""
-        return int((time - self.start).total_seconds() // self.step_s)
+        return (unix_ns - to_ns(self.start)) // (self.step_s * 10**9)
 
 
 def _zeros_by_step() -> defaultdict[int, float]:
@@ -51,8 +54,9 @@ class _Said:
     steps: defaultdict[int, float] = field(default_factory=_zeros_by_step)
     severities: defaultdict[str, float] = field(default_factory=_zeros_by_word)
     previous: float = 0.0
-    first: datetime | None = None
-    last: datetime | None = None
+    first_ns: int | None = None
+    last_ns: int | None = None
+    wanted: int = 0  # examples that were chosen
     examples: list[LogRecord] = field(default_factory=list[LogRecord])
 
     @property
@@ -60,10 +64,10 @@ class _Said:
         """In both times."""
         return self.previous + sum(self.steps.values())
 
-    def span(self, time: datetime) -> None:
+    def span(self, unix_ns: int) -> None:
         """It was seen then."""
-        self.first = time if self.first is None else min(self.first, time)
-        self.last = time if self.last is None else max(self.last, time)
+        self.first_ns = unix_ns if self.first_ns is None else min(self.first_ns, unix_ns)
+        self.last_ns = unix_ns if self.last_ns is None else max(self.last_ns, unix_ns)
 
     def add(self, other: "_Said") -> None:
         """Count another's in."""
@@ -72,9 +76,9 @@ class _Said:
         for word, weight in other.severities.items():
             self.severities[word] += weight
         self.previous += other.previous
-        for time in (other.first, other.last):
-            if time is not None:
-                self.span(time)
+        for unix_ns in (other.first_ns, other.last_ns):
+            if unix_ns is not None:
+                self.span(unix_ns)
         examples = [*self.examples, *other.examples]
         self.examples = sorted(examples, key=lambda record: (-record.time_unix_nano, record.id))[:_EXAMPLES]
 
@@ -90,29 +94,40 @@ class Gatherer:
         self._examples = 0
         self.left_out = 0.0  # weight of records for which there was no budget left
 
-    def take(self, records: Iterable[LogRecord], weight: float) -> None:
+    def take(self, part: LogTable, weight: float) -> None:
         """Count records in, each for ``weight`` of its kind; give the newest first."""
-        of_service: dict[str, list[LogRecord]] = {}
-        for record in records:
-            of_service.setdefault(record.service, []).append(record)
-        for service, some in of_service.items():
-            texts = self._masks.apply(service, [_text(record) for record in some])
+        table = pa.table(part)
+        rows_of: dict[str, list[int]] = {}
+        for row, service in enumerate(table["service"].to_pylist()):
+            rows_of.setdefault(service, []).append(row)
+        texts = _texts(table)
+        times, severities = table["time_unix_nano"].to_pylist(), table["severity"].to_pylist()
+        chosen: list[tuple[int, _Said]] = []
+        for service, rows in rows_of.items():
             known = self._said.setdefault(service, {})
-            for text, record in zip(texts, some, strict=True):
-                self._count(known.setdefault(text, _Said()), record, weight)
+            for text, row in zip(self._masks.apply(service, [texts[row] for row in rows]), rows, strict=True):
+                said = known.setdefault(text, _Said())
+                if self._count(said, times[row], severities[row], weight):
+                    chosen.append((row, said))
+        examples = _records(table.take(pa.array([row for row, _ in chosen], pa.int64())))
+        for (_, said), example in zip(chosen, examples, strict=True):
+            said.examples.append(example)
 
-    def _count(self, said: _Said, record: LogRecord, weight: float) -> None:
-        said.span(record.time)
-        step = self._window.step_of(record.time)
+    def _count(self, said: _Said, unix_ns: int, severity: str, weight: float) -> bool:
+        """Whether it is to be an example."""
+        said.span(unix_ns)
+        step = self._window.step_of(unix_ns)
         if step < 0:
             said.previous += weight
-            return
+            return False
         said.steps[step] += weight
-        said.severities[record.severity] += weight
-        room = _EXAMPLES_KEPT if said.examples else 2 * _EXAMPLES_KEPT
-        if len(said.examples) < _EXAMPLES and self._examples < room:
-            said.examples.append(record)
-            self._examples += 1
+        said.severities[severity] += weight
+        room = _EXAMPLES_KEPT if said.wanted else 2 * _EXAMPLES_KEPT
+        if said.wanted >= _EXAMPLES or self._examples >= room:
+            return False
+        said.wanted += 1
+        self._examples += 1
+        return True
 
     def patterns(self, total: int, *, limit: int, before_known: bool) -> tuple[list[LogPattern], int]:
         """The most frequent patterns of the window, and how many there are. ``total`` records were in the window."""
@@ -138,8 +153,8 @@ class Gatherer:
 
     def _pattern(self, service: str, template: str, said: _Said, total: int, before_known: bool) -> LogPattern:
         count, previous = sum(said.steps.values()), said.previous
-        assert said.first is not None
-        assert said.last is not None
+        assert said.first_ns is not None
+        assert said.last_ns is not None
         return LogPattern(
             id=hashlib.sha256(f"{service}\0{template}".encode()).hexdigest()[:16],
             service=service,
@@ -151,8 +166,8 @@ class Gatherer:
             previous_count=round(previous),
             change=count / previous - 1 if previous else None,
             is_new=not previous if before_known else None,
-            first_seen=said.first,
-            last_seen=said.last,
+            first_seen=from_ns(said.first_ns),
+            last_seen=from_ns(said.last_ns),
             timeline=tuple(round(said.steps.get(step, 0.0)) for step in range(self._window.steps)),
             examples=tuple(said.examples),
         )
@@ -162,7 +177,17 @@ def _rounded(severities: dict[str, float]) -> dict[str, int]:
     return {word: max(1, round(severities[word])) for word in _WORST if severities.get(word)}
 
 
-def _text(record: LogRecord) -> str:
-    """What a record says in its first line; an event without a body says its name."""
-    said = record.body[: 4 * TEXT_MAX].lstrip() or record.event_name
-    return said.partition("\n")[0][:TEXT_MAX].rstrip()
+def _texts(table: pa.Table) -> list[str]:
+    """What each record says in its first line; an event without a body says its name."""
+    bodies, events = table["body"].to_pylist(), table["event_name"].to_pylist()
+    said = (body[: 4 * TEXT_MAX].lstrip() or event for body, event in zip(bodies, events, strict=True))
+    return [text.partition("\n")[0][:TEXT_MAX].rstrip() for text in said]
+
+
+def _records(table: pa.Table) -> list[LogRecord]:
+    """Rows of a ``LogTable`` as models."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        row["time"] = from_ns(row["time_unix_nano"])
+        row["attributes"], row["resource"] = dict(row["attributes"]), json.loads(row["resource"])
+    return [LogRecord.model_validate(row) for row in rows]

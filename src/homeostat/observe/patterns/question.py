@@ -13,23 +13,23 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+import pyarrow as pa
 
 from homeostat.core.log_patterns import LogMask, LogPatterns
-from homeostat.core.logs import LogQuery, LogRecord
+from homeostat.core.logs import LogQuery, LogTable
 from homeostat.core.ports import LogStore
 from homeostat.observe.patterns.gather import Gatherer, Window
 from homeostat.observe.patterns.masks import Masks
 from homeostat.observe.patterns.tree import BUDGET
 
 STEPS: Final = 60
-_PAGE: Final = 5_000  # records in memory at a time, beside the examples
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Records that were read, each for ``weight`` records that there are."""
 
-    records: Sequence[LogRecord]
+    records: LogTable
     weight: float
 
 
@@ -66,7 +66,7 @@ class PatternFinder:
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         previous_start = max(epoch, start - length)
         now, before = _Side(), _Side()
-        plain = query.model_copy(update={"cursor": None, "limit": _PAGE})
+        plain = query.model_copy(update={"cursor": None})
         for side, since, until in ((now, start, query.end), (before, previous_start, start)):
             asked = plain.model_copy(update={"start": since, "end": until})
             async for part in _read(store, asked, step_s, sample, side):
@@ -97,8 +97,8 @@ async def _read(store: LogStore, query: LogQuery, step_s: int, sample: int, side
     counts = [sum(step.counts.values()) for step in await store.log_counts(query, step_s)]
     total = sum(counts)
     if total <= sample:
-        async for records in _pages(store, query, sample):
-            side.read += len(records)
+        async for records in _newest(store, query, sample):
+            side.read += records.num_rows
             yield _Part(records, 1.0)
         side.total = side.read  # what has arrived since it was counted is in, too
         return
@@ -108,21 +108,17 @@ async def _read(store: LogStore, query: LogQuery, step_s: int, sample: int, side
         until = min(query.end, since + timedelta(seconds=step_s))
         wanted = max(1, count * sample // total) if count else 0
         at = query.model_copy(update={"start": since, "end": until})
-        async for records in _pages(store, at, wanted):
-            side.read += len(records)
+        async for records in _newest(store, at, wanted):
+            side.read += records.num_rows
             yield _Part(records, count / wanted)
 
 
-async def _pages(store: LogStore, query: LogQuery, wanted: int) -> AsyncIterator[Sequence[LogRecord]]:
-    """The newest ``wanted`` records, in pages."""
-    cursor: str | None = None
-    while wanted > 0:
-        page = await store.logs(query.model_copy(update={"limit": min(wanted, _PAGE), "cursor": cursor}))
-        if page.records:
-            yield page.records
-        wanted -= len(page.records)
-        cursor = page.next_cursor
-        if cursor is None:
+async def _newest(store: LogStore, query: LogQuery, wanted: int) -> AsyncIterator[LogTable]:
+    """The newest ``wanted`` records, in parts."""
+    async for part in store.export(query):
+        yield part if part.num_rows <= wanted else pa.table(part).slice(0, wanted)
+        wanted -= part.num_rows
+        if wanted <= 0:
             return
 
 
