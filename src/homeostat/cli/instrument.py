@@ -51,7 +51,7 @@ def run(
 
     plan = _plan(command)
     where = endpoint_of(endpoint, data, os.environ)
-    name = service or os.environ.get("OTEL_SERVICE_NAME") or service_of(command, Path.cwd())
+    name = service or service_of(command, Path.cwd(), os.environ)
     environ = environment(plan, endpoint=where, service=name, environ=os.environ)
     say_error(f"homeostat: traces, metrics and logs of {name} go to {where} ({plan.way} instrumentation)")
     if plan.missing:
@@ -79,7 +79,7 @@ def doctor(
         _plan(words),
         words,
         endpoint=endpoint_of(endpoint, data, os.environ),
-        service=service or os.environ.get("OTEL_SERVICE_NAME") or service_of(words, Path.cwd()),
+        service=service or service_of(words, Path.cwd(), os.environ),
         environ=os.environ,
         seconds=seconds,
     )

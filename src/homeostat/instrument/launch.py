@@ -10,9 +10,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from homeostat.core.errors import BadRequestError
 from homeostat.instrument.bundle import make
+from homeostat.instrument.command import words_of
 from homeostat.instrument.plan import Plan, Way
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"
@@ -30,7 +32,6 @@ _SAYS_NOTHING: Final = {
     "index",
     "application",
 }
-_MODULE: Final = re.compile(r"[A-Za-z_][\w.]*")
 
 
 def endpoint_of(given: str | None, data: Path, environ: Mapping[str, str]) -> str:
@@ -54,8 +55,10 @@ def _announced(data: Path) -> str | None:
     return address if isinstance(address, str) else None
 
 
-def service_of(command: Sequence[str], folder: Path) -> str:
-    """A name for the service: the project's, else the script's or module's, else the folder's."""
+def service_of(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
+    """A name for the service: as ``OTEL_*`` says, else the project's, the script's or module's, else the folder's."""
+    if given := environ.get("OTEL_SERVICE_NAME") or _among_attributes(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")):
+        return given
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project")
         name = project.get("name") if isinstance(project, dict) else None
@@ -63,25 +66,16 @@ def service_of(command: Sequence[str], folder: Path) -> str:
             return name
     except (OSError, ValueError):
         pass  # no project file, or not one that can be read: the command says more
-    for word in _words(command):
+    for word in words_of(command):
         if word not in _SAYS_NOTHING:
             return word
     return folder.resolve().name or "python"
 
 
-def _words(command: Sequence[str]) -> list[str]:
-    """Script and module names in a command, the likeliest first."""
-    words: list[str] = []
-    arguments = list(command[1:])
-    for index, argument in enumerate(arguments):
-        before = arguments[index - 1] if index else ""
-        if argument.endswith(".py"):
-            words.append(Path(argument).stem)
-        elif ":" in argument and _MODULE.fullmatch(argument.partition(":")[0]):
-            words.append(argument.partition(":")[0].split(".")[0])
-        elif before == "-m" and _MODULE.fullmatch(argument) and argument not in {"flask", "gunicorn", "uvicorn"}:
-            words.append(argument.split(".")[0])
-    return words
+def _among_attributes(text: str) -> str:
+    """``service.name`` in the form of ``OTEL_RESOURCE_ATTRIBUTES``: pairs between commas, values percent-encoded."""
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return next((unquote(value.strip()) for key, _, value in reversed([*pairs]) if key.strip() == "service.name"), "")
 
 
 def environment(

@@ -133,6 +133,23 @@ async def test_what_a_program_logs_is_sent_and_still_printed_as_before(tmp_path:
     assert [record.body for record in page.records if "stock" in record.body] == ["no stock", "stock is low"]
 
 
+async def test_a_log_that_cannot_be_kept_as_it_was_is_not_told_as_missing_telemetry(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['homeostat_instrument_logs'] = None\n")
+    (tmp_path / "till.py").write_text(
+        "from opentelemetry import trace\nwith trace.get_tracer('till').start_as_current_span('pay'): pass\n"
+    )
+    async with _receiving(tmp_path) as observed:
+        endpoint = f"http://127.0.0.1:{observed.http_port}"
+        ran = await _run(
+            "--endpoint", endpoint, "--", sys.executable, "till.py", folder=tmp_path, PYTHONPATH=str(tmp_path)
+        )
+        now = SystemClock().now()
+        query = TraceQuery(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5), service="till")
+        assert len((await observed.store.search(query)).traces) == 1
+    assert b"telemetry is sent, but the program may print its log differently" in ran.stderr
+    assert b"without telemetry" not in ran.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -284,14 +301,57 @@ def test_what_is_no_python_is_refused(tmp_path: Path, first_line: str) -> None:
 def test_the_service_is_named_after_the_project_the_script_or_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "parcel"
     folder.mkdir()
-    assert service_of(["python", "checkout.py"], folder) == "checkout"
-    assert service_of(["gunicorn", "-b", "127.0.0.1:0", "billing.wsgi:app"], folder) == "billing"
-    assert service_of(["python", "-m", "mailer"], folder) == "mailer"
-    assert service_of(["python", "app.py"], folder) == "parcel"
+    assert service_of(["python", "checkout.py"], folder, {}) == "checkout"
+    assert service_of(["python", "app.py"], folder, {}) == "parcel"
     (folder / "pyproject.toml").write_text('[project]\nname = "courier"\n')
-    assert service_of(["python", "app.py"], folder) == "courier"
+    assert service_of(["python", "app.py"], folder, {}) == "courier"
     (folder / "pyproject.toml").write_text("[project\n")
-    assert service_of(["flask", "run"], folder) == "parcel"
+    assert service_of(["flask", "run"], folder, {}) == "parcel"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("gunicorn -b 127.0.0.1:0 billing.wsgi:app", "billing"),
+        ("gunicorn -b localhost:8000 shop:app", "shop"),
+        ("gunicorn --bind unix:/tmp/s shop:app", "shop"),
+        ("gunicorn --bind=localhost:http shop:app", "shop"),
+        ("gunicorn --config python:conf shop:app", "shop"),
+        ("gunicorn -c gunicorn.conf.py shop:create_app()", "shop"),
+        ("gunicorn --config python:conf", "folder"),
+        ("uvicorn --reload shop:app --host localhost", "shop"),
+        ("python -u -m uvicorn --factory shop:app", "shop"),
+        ("flask --app shop run", "shop"),
+        ("flask --app=src/shop.py:app run --debug", "shop"),
+        ("celery -A shop.tasks worker", "shop"),
+        ("celery -A shop", "shop"),
+        ("python -m mailer --template a:b", "mailer"),
+        ("python -W ignore::UserWarning -um mailer", "mailer"),
+        ("python -X dev shop.py other.py", "shop"),
+        ("python3.13 manage.py runserver localhost:8000", "folder"),
+        ("python -c pass", "folder"),
+        ("python -m", "folder"),
+        ("uv run -- python shop.py", "shop"),
+        ("./shop.py", "shop"),
+        ("flask --app", "folder"),
+    ],
+)
+def test_what_a_command_runs_is_told_from_the_values_of_its_options(command: str, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert service_of(command.split(), folder, {}) == name
+
+
+@given(st.lists(st.text(max_size=10) | st.sampled_from(["python", "-m", "-A", "--app", "--", "a:b", "="])))
+def test_any_command_has_a_name(command: list[str]) -> None:
+    assert service_of(command, Path(), {})
+
+
+def test_a_service_name_that_is_set_is_not_guessed(tmp_path: Path) -> None:
+    attributes = {"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=test, service.name = the%20till,odd"}
+    assert service_of(["python", "shop.py"], tmp_path, attributes) == "the till"
+    assert service_of(["python", "shop.py"], tmp_path, attributes | {"OTEL_SERVICE_NAME": "desk"}) == "desk"
+    assert service_of(["python", "shop.py"], tmp_path, {"OTEL_RESOURCE_ATTRIBUTES": "a=b"}) == "shop"
 
 
 def test_the_endpoint_is_the_given_one_else_the_one_of_the_running_homeostat(tmp_path: Path) -> None:

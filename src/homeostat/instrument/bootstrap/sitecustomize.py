@@ -30,15 +30,28 @@ def _instrument() -> None:
         from opentelemetry.instrumentation.auto_instrumentation import initialize
 
         initialize()
+    except Exception as error:  # noqa: BLE001 - the program must run even where it can't be observed
+        _say(f"the program runs without telemetry: {error!r}")
+        return
+    try:
         import homeostat_instrument_logs  # pyright: ignore[reportMissingImports] - beside this file, at run time
 
         homeostat_instrument_logs.stay_unseen()
-        if os.environ.get("HOMEOSTAT_INSTRUMENT_REPORT"):
-            import homeostat_instrument_probe  # pyright: ignore[reportMissingImports] - beside this file, at run time
+    except Exception as error:  # noqa: BLE001 - as above
+        _say(f"telemetry is sent, but the program may print its log differently: {error!r}")
+    report = os.environ.get("HOMEOSTAT_INSTRUMENT_REPORT")
+    if not report:
+        return
+    try:
+        import homeostat_instrument_probe  # pyright: ignore[reportMissingImports] - beside this file, at run time
 
-            homeostat_instrument_probe.start(os.environ["HOMEOSTAT_INSTRUMENT_REPORT"])
-    except Exception as error:  # noqa: BLE001 - the program must run even where it can't be observed
-        print(f"homeostat instrument: the program runs without telemetry: {error!r}", file=sys.stderr)
+        homeostat_instrument_probe.start(report)
+    except Exception as error:  # noqa: BLE001 - as above
+        _say(f"telemetry is sent, but the doctor is not told what was hooked: {error!r}")
+
+
+def _say(what: str) -> None:
+    print(f"homeostat instrument: {what}", file=sys.stderr)
 
 
 _run_the_one_we_hide()
