@@ -21,6 +21,7 @@ from homeostat.core.slo import BurnAlert, Slo, SloPoint, SloStatus
 from homeostat.observe.slo.book import SloBook
 from homeostat.observe.slo.definitions import compatible_slo, percentage
 from homeostat.observe.slo.evaluate import unknown
+from homeostat.observe.slo.handing_on import HandingOn
 from homeostat.observe.slo.sources import Sources
 from homeostat.observe.slo.tracker import FiringSince, Tracker
 from homeostat.observe.slo.windows import MINUTE_S, duration_text
@@ -57,7 +58,7 @@ class SloService:
         self._clock = clock
         self._ids = ids
         self._bus = bus
-        self._on_alert = on_alert
+        self._handing_on = HandingOn(on_alert, state)
         self._trackers: dict[str, Tracker] = {}
         self._statuses: dict[str, SloStatus] = {}
         self._told: dict[str, dict[str, object]] = {}
@@ -70,6 +71,7 @@ class SloService:
     async def open(self) -> None:
         """Read definitions and the alerts that fired at the last stop. Raises ConfigError or StoreError."""
         await self.book.open()
+        await self._handing_on.open()
         text = await self._state.get_setting(ALERTS_SETTING)
         if text is not None:
             try:
@@ -230,18 +232,11 @@ class SloService:
             for key in list(self._open)
             if key not in firing and (key.split("|")[0] in evaluated or key.split("|")[0] not in known)
         ]
-        if not begun and not ended:
-            return
-        await self._remember()
-        if self._on_alert is not None:
-            for event in (*begun, *ended):
-                await self._hand_on(self._on_alert, event)
-
-    async def _hand_on(self, sink: AlertSink, event: Event) -> None:
-        try:
-            await sink.alert(event)
-        except HomeostatError as error:
-            log.warning("The alert %r could not be handed on: %s", event.title, error)
+        if begun or ended:
+            self._handing_on.add((*begun, *ended))
+            await self._handing_on.remember()  # first: an alert that is known as open is not begun once more
+            await self._remember()
+        await self._handing_on.flush()
 
     async def _remember(self) -> None:
         try:

@@ -8,12 +8,21 @@ from slo_parts import NOW, NOW_S, RedMinutesTable, an_slo
 
 from homeostat.bus import LocalBus
 from homeostat.core.config import SloConfig
-from homeostat.core.errors import BadRequestError, ConfigError, ConflictError, NotFoundError
+from homeostat.core.errors import (
+    BadRequestError,
+    ConfigError,
+    ConflictError,
+    HomeostatError,
+    NotFoundError,
+    StoreError,
+    TooManyError,
+)
 from homeostat.core.events import Event, EventSeverity, EventType
 from homeostat.core.metrics import Exemplar, MetricAggregation, MetricInfo, MetricQuery, MetricSeries
 from homeostat.core.models import EffectClass, PlanStep, Run, RunStatus, Verdict
 from homeostat.core.slo import Comparison, Selector, Sli, SliKind, Slo, SloState
 from homeostat.observe.slo import SloService, Sources, forecast_text
+from homeostat.observe.slo.handing_on import WAITING_MAX, HandingOn
 from homeostat.runtime import SystemIds
 from support.memory_state import MemoryState
 
@@ -32,12 +41,17 @@ class Clock:
 
 
 class Sink:
-    """Writes alerts down."""
+    """Writes alerts down, unless it refuses them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.refusal: HomeostatError | None = None
+        self.asked = 0
 
     async def alert(self, event: Event) -> None:
+        self.asked += 1
+        if self.refusal is not None:
+            raise self.refusal
         self.events.append(event)
 
 
@@ -182,6 +196,62 @@ async def test_an_alert_begins_is_told_and_ends() -> None:
     ended = world.sink.events[len(begun) :]
     assert page.id in {event.id for event in ended}
     assert all(event.ended_at == world.clock.time for event in ended)
+
+
+@pytest.mark.parametrize("refusal", [TooManyError("5,000 events last already."), StoreError("The disk is full.")])
+async def test_an_alert_that_is_refused_is_handed_on_at_a_later_look(
+    refusal: HomeostatError, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    service = await world.start()
+    world.sink.refusal = refusal
+    world.serve(30, errors=20)
+    await service.put([an_slo()])
+    begun = world.sink.asked
+    await service.look()
+    assert (begun > 0, world.sink.events, world.sink.asked) == (True, [], 2 * begun)
+    assert caplog.text.count(str(refusal)) == 1, "it is told once, not at each look"
+
+    service = await world.start()  # what waits survives
+    world.sink.refusal = None
+    await service.look()
+    assert len(world.sink.events) == begun
+    assert {event.ended_at for event in world.sink.events} == {None}
+    await service.look()
+    assert len(world.sink.events) == begun, "it is told once"
+
+
+async def test_an_alert_that_ends_before_there_is_room_is_told_with_its_end() -> None:
+    world = World()
+    service = await world.start()
+    world.sink.refusal = TooManyError("5,000 events last already.")
+    world.serve(30, errors=20)
+    await service.put([an_slo()])
+    begun = world.sink.asked
+    await service.delete("slo-1")
+    world.sink.refusal = None
+    await service.look()
+    assert len(world.sink.events) == begun
+    assert all(event.ended_at is not None for event in world.sink.events)
+
+
+async def test_alerts_that_wait_are_bounded_and_those_that_are_over_are_given_up_first() -> None:
+    world = World()
+    queue = HandingOn(world.sink, world.state)  # pyright: ignore[reportArgumentType]
+    world.sink.refusal = StoreError("The disk is full.")
+    fields = {"type": EventType.ALERT, "title": "It burns", "severity": EventSeverity.CRITICAL, "source": "slo:x"}
+    events = [Event.model_validate({"id": f"evt-{place}", "time": NOW, **fields}) for place in range(WAITING_MAX)]
+    events[5] = events[5].model_copy(update={"ended_at": NOW})
+    queue.add(events)
+    queue.add([events[0].model_copy(update={"id": "evt-new"})])
+    queue.add([events[0].model_copy(update={"id": "evt-newer"})])
+    await queue.flush()
+    world.sink.refusal = None
+    await queue.flush()
+    ids = [event.id for event in world.sink.events]
+    assert len(ids) == WAITING_MAX
+    assert ids[:6] == ["evt-1", "evt-2", "evt-3", "evt-4", "evt-6", "evt-7"]
+    assert ids[-2:] == ["evt-new", "evt-newer"]
 
 
 async def test_an_alert_that_fires_survives_a_restart_with_its_beginning() -> None:
