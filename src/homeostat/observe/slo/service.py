@@ -122,15 +122,6 @@ class SloService:
         tracker = self._trackers.get(slo_id)
         return step_s, tracker.points(self._clock.now(), step_s) if tracker is not None else []
 
-    async def burning(self, services: Sequence[str]) -> list[SloStatus]:
-        """Objectives of these services (or read from their requests) of which an alert fires now."""
-        wanted = set(services)
-        return [
-            status
-            for status in self.statuses()
-            if status.firing and wanted & {status.slo.service, status.slo.sli.service or status.slo.service}
-        ]
-
     def violations(self) -> dict[tuple[str, str], int]:
         """Alerts begun since the start, by SLO name and severity: ``observability_slo_violations_total``."""
         return dict(self._violations)

@@ -183,8 +183,6 @@ async def test_an_alert_begins_is_told_and_ends() -> None:
     assert page.services == ("shop",)
     assert set(told.data["firing"]) == names  # pyright: ignore[reportArgumentType]
     assert service.violations()["Shop availability", "critical"] >= 1
-    assert [status.slo.id for status in await service.burning(["shop", "other"])] == ["slo-1"]
-    assert await service.burning(["other"]) == []
     since = service.statuses()[0].firing[0].since
     await service.look()
     assert len(world.sink.events) == len(begun)
