@@ -13,7 +13,6 @@ from homeostat.observe.correlate import RankedChange
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(max_length=2000)]
-CHANGES = ("deployment", "flag", "configuration", "scaling")
 
 
 class Links(Answer):

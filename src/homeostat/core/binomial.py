@@ -66,13 +66,6 @@ def lower_bound(hits: int, total: int, confidence: float) -> float:
     return low
 
 
-def upper_bound(hits: int, total: int, confidence: float) -> float:
-    """The one-sided Clopper-Pearson upper bound; 1.0 without observations."""
-    if total <= 0:
-        return 1.0
-    return 1.0 - lower_bound(total - hits, total, confidence)
-
-
 def is_above(hits: int, total: int, share: float, alpha: float) -> bool:
     """Whether the lower bound at confidence ``1 - alpha`` is above ``share``, without computing the bound."""
     return hits > total * share and tail_at_least(hits, total, share) < alpha

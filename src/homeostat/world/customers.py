@@ -40,13 +40,6 @@ class ErrorProfile:
         factor = PROBLEM_STEP_FACTOR if any(part in lowered for part in self.problem_steps) else 1.0
         return min(RATE_MAX, base * factor)
 
-    def journey_probability(self, steps: tuple[str, ...], scope: ErrorScope = ErrorScope.JOURNEY) -> float:
-        """Probability that a journey of these steps fails anywhere."""
-        survives = 1.0
-        for step in steps:
-            survives *= 1.0 - self.step_probability(step, len(steps), scope)
-        return 1.0 - survives
-
 
 DEFAULT_PROFILE = ErrorProfile(
     0.12,

@@ -35,10 +35,6 @@ class WorldHandle:
         """Where the pid of a service stands."""
         return self.run_dir / f"{service}.pid"
 
-    def restart_url(self, service: str) -> str:
-        """What to POST to in order to restart a service."""
-        return f"{self.url}/world/services/{service}/restart"
-
     async def stop(self) -> None:
         """End the world in good order, by force if it does not listen; nothing of it is left."""
         await self.client.close()

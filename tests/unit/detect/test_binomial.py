@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeostat.core.binomial import is_above, is_below, lower_bound, surprise, tail_at_least, upper_bound
+from homeostat.core.binomial import is_above, is_below, lower_bound, surprise, tail_at_least
 
 
 def exact_tail(hits: int, total: int, share: Fraction) -> float:
@@ -25,6 +25,11 @@ def test_the_tail_is_that_of_exact_arithmetic(count: tuple[int, int], percent: i
     assert tail_at_least(hits, total, percent / 100) == pytest.approx(
         exact_tail(hits, total, Fraction(percent, 100)), rel=1e-9, abs=1e-12
     )
+
+
+def upper_bound(hits: int, total: int, confidence: float) -> float:
+    """What is no hit is bounded from below."""
+    return 1.0 - lower_bound(total - hits, total, confidence)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,6 @@ def test_the_quick_comparison_agrees_with_the_bound(count: tuple[int, int], shar
 
 def test_without_observations_nothing_is_above_and_nothing_below():
     assert lower_bound(0, 0, 0.99) == 0.0
-    assert upper_bound(0, 0, 0.99) == 1.0
     assert not is_above(0, 0, 0.05, 0.1)
     assert not is_below(0, 0, 0.05, 0.1)
 

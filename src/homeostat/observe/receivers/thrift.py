@@ -24,7 +24,6 @@ ITEMS_MAX: Final = 2_000_000
 
 _DEPTH_MAX: Final = 32
 _VARINT_BYTES_MAX: Final = 10
-_I32: Final = struct.Struct(">i")
 _BIG_DOUBLE: Final = struct.Struct(">d")
 _LITTLE_DOUBLE: Final = struct.Struct("<d")
 

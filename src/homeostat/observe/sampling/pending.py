@@ -182,10 +182,6 @@ class PendingTraces:
             rows = rows[np.argpartition(self.columns.arrival[rows], count)[:count]]
         return rows.astype(np.int32)
 
-    def began_since(self, since_s: float) -> int:
-        """Pending traces that began then or later."""
-        return int((self._live & (self.columns.first_s >= since_s)).sum())
-
     def oldest_seq(self) -> int | None:
         """The oldest request with spans of a pending trace."""
         return int(self.columns.seq[self._live].min()) if len(self) else None

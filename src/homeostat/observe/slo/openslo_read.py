@@ -27,7 +27,6 @@ ID: Final = "homeostat/id"
 CREATED: Final = "homeostat/created-at"
 METRIC: Final = "homeostat/metric"
 THRESHOLD: Final = "homeostat/threshold"
-SERVICE: Final = "homeostat/sli-service"
 """Annotations that carry what OpenSLO has no place for."""
 
 _HEAD: Final = {"apiVersion", "kind", "metadata", "spec"}

@@ -220,11 +220,6 @@ class SqliteStateStore:
         )
         return await self._many(Run, query)
 
-    async def run_history(self, run_id: str) -> list[Run]:
-        """Every state that a run was ever recorded in, in the order of recording."""
-        table = schema.run_events.c
-        return await self._many(Run, select(table.body).where(table.run_id == run_id).order_by(table.seq))
-
     # -- flags and settings -----------------------------------------------------------------------------------
 
     async def flag_values(self) -> dict[str, bool]:

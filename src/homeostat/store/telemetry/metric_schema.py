@@ -60,5 +60,4 @@ METRIC_SCHEMA: Final = pa.schema(
 
 METRIC_TYPES: Final = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 TEMPORALITY_DELTA: Final = 1
-TEMPORALITY_CUMULATIVE: Final = 2
 NO_RECORDED_VALUE: Final = 1
