@@ -19,6 +19,7 @@ from homeostat.core.errors import (
     StoreError,
     TelemetryRejectedError,
     TooManyError,
+    TryAgainError,
 )
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATUSES: tuple[tuple[type[HomeostatError], int], ...] = (
     (ConflictError, 409),
     (ActionError, 409),
     (TooManyError, 429),
+    (TryAgainError, 503),
     (StoreError, 503),
 )
 """The first class that fits decides; any other HomeostatError is a 500."""
@@ -41,7 +43,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorAnswer, "description": "Asked by another web page, or under a foreign name"},
     413: {"model": ErrorAnswer, "description": "Too large"},
     422: {"model": ErrorAnswer, "description": "Not understood"},
-    503: {"model": ErrorAnswer, "description": "The store cannot answer now; retry later"},
+    503: {"model": ErrorAnswer, "description": "It cannot be answered or taken now; retry later"},
 }
 """What any call may answer."""
 

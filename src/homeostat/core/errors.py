@@ -8,6 +8,7 @@ HomeostatError
 ├── BadRequestError        input that was understood and is wrong
 ├── ConflictError          a request that the present state does not allow
 ├── TooManyError           more than may stand at once: end some, or try again later
+├── TryAgainError          a right request that cannot be taken now, of a program that sends it again by itself
 ├── StoreError
 │   ├── StoreFullError     the disk (or the configured bound) is full: retry later, nothing acknowledged is lost
 │   └── StoreCorruptError  a file that cannot be read back
@@ -17,8 +18,6 @@ HomeostatError
     └── InDoubtError       an action that may or may not have happened: a person has to look
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -72,6 +71,10 @@ class TooManyError(HomeostatError):
     """More than may stand at once; the message says of what, and how to make room."""
 
 
+class TryAgainError(HomeostatError):
+    """The same request will be taken later. For senders that come again after a 503, and after a 429 do not."""
+
+
 class StoreError(HomeostatError):
     """The store could not do what it was asked."""
 
@@ -98,17 +101,3 @@ class ActionError(HomeostatError):
 
 class InDoubtError(ActionError):
     """An action that may or may not have happened. A person has to look."""
-
-
-@contextmanager
-def single_error() -> Generator[None]:
-    """A task group that fails with one exception raises that one: callers can catch PortTakenError by its name."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from error.__cause__
