@@ -13,7 +13,7 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from homeostat.core.errors import single_error
+from homeostat.task_groups import single_error
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI 3 application."""

@@ -16,7 +16,6 @@ import anyio.to_thread
 import pyarrow as pa
 
 from homeostat.core.config import ReceiverConfig, StorageConfig
-from homeostat.core.errors import single_error
 from homeostat.core.models import IngestCounters, StorageStatus
 from homeostat.core.ports import Clock, Random
 from homeostat.core.sampling import SamplingConfig
@@ -49,6 +48,7 @@ from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
+from homeostat.task_groups import single_error
 
 _RED_RESTORED: Final = timedelta(minutes=15)
 _RED_MEMORY: Final = RedLimits(minutes=180)  # files answer for what is older

@@ -6,8 +6,8 @@ from itertools import count
 
 import anyio
 
-from homeostat.core.errors import single_error
 from homeostat.core.ports import Clock, Random
+from homeostat.task_groups import single_error
 from homeostat.world.client import WorldClient
 from homeostat.world.rehearsal.rehearsal import NotCalmError, Rehearsal, RehearsalOptions, tell_cycle
 from homeostat.world.rehearsal.report import Report
