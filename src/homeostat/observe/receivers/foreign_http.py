@@ -4,7 +4,6 @@ Answers as they do: 202 when the spans are taken, a line of text when they are n
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
@@ -22,16 +21,9 @@ from homeostat.observe.receivers.body import (
 )
 from homeostat.observe.receivers.refusal import refusal_of, unknown_path, wrong_method, wrong_type
 from homeostat.observe.receivers.room import Room
+from homeostat.observe.receivers.translated import Translated
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """What became of a body."""
-
-    request: bytes  # OTLP
-    without_time: int = 0  # spans that say nowhere when they were: left out
 
 
 class ForeignHttp:

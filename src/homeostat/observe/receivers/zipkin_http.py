@@ -7,7 +7,8 @@ from typing import ClassVar, Final
 
 from homeostat.observe.receivers import zipkin_json, zipkin_proto
 from homeostat.observe.receivers.body import Message, Receive, Send, answer
-from homeostat.observe.receivers.foreign_http import ForeignHttp, Translated
+from homeostat.observe.receivers.foreign_http import ForeignHttp
+from homeostat.observe.receivers.translated import Translated
 from homeostat.observe.receivers.zipkin_translate import to_otlp
 
 PATH: Final = "/api/v2/spans"

@@ -15,8 +15,8 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from homeostat.observe.receivers.foreign_http import Translated
 from homeostat.observe.receivers.jaeger_translate import SPAN_KINDS, STATUS_CODES, nanoseconds, put
+from homeostat.observe.receivers.translated import Translated
 from homeostat.observe.receivers.zipkin_model import Annotation, Endpoint, Span
 
 _RESOURCE_PREFIXES: Final = (

@@ -24,6 +24,7 @@ from homeostat.core.errors import PortTakenError
 from homeostat.core.models import Trace
 from homeostat.net import bind, bind_udp, bound_port
 from homeostat.observe.pipeline import Pipeline
+from homeostat.observe.receivers.jaeger_http import JaegerHttp
 from support.foreign import RECORDED, RECORDED_TRACE, listening, refused, trace
 from support.spans import NOON_S
 
@@ -201,6 +202,12 @@ async def test_what_can_not_be_taken_over_http_is_refused_with_a_reason(
     assert response.text
     assert pipeline.counters.refused == {reason: 1}
     assert (await _post(pipeline, _written(_batch(), TBinaryProtocol))).status_code == 202
+
+
+async def test_a_wrong_type_is_told_every_type_that_is_taken(pipeline: Pipeline) -> None:
+    told = (await _post(pipeline, b"{}", {"content-type": "application/json"})).text
+    for name in JaegerHttp.readers:
+        assert name.decode() in told
 
 
 @pytest.mark.parametrize("content", [b"\xff\xff", b"\x0a\x05\x0a\x03\x0a\x10x", b"\x0a\x04\x0a\x02\x1a\xff"])
