@@ -14,6 +14,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from homeostat.api.encoding import accepts_gzip
+
 INDEX = "index.html"
 HASHED = "assets/"
 """Vite puts a hash of the content into the name of every file in here."""
@@ -137,7 +139,7 @@ def _send(asset: Asset, request: Request) -> Response:
     if request.headers.get("if-none-match") == asset.etag:
         return Response(status_code=304, headers=headers)
     body = asset.body
-    if asset.zipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
+    if asset.zipped is not None and accepts_gzip(request.headers.get("accept-encoding", "")):
         body = asset.zipped
         headers["content-encoding"] = "gzip"
     return Response(body, media_type=asset.media_type, headers=headers)

@@ -7,6 +7,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from homeostat.api.context import Here
+from homeostat.api.encoding import accepts_gzip
 from homeostat.api.errors import NOT_FOUND
 from homeostat.api.trace_search import no_trace, trace_id_of
 from homeostat.core.errors import NotFoundError
@@ -29,8 +30,8 @@ async def columns(trace_id: str, here: Here, request: Request) -> Response:
     found = await here.parts.telemetry.trace_columns(wanted)
     if found is None:
         raise no_trace(wanted)
-    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
-    return await to_thread.run_sync(_packed, found, accepts_gzip)
+    takes_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+    return await to_thread.run_sync(_packed, found, takes_gzip)
 
 
 @router.get("/{trace_id}/spans/{span_id}", responses=NOT_FOUND)
@@ -60,10 +61,10 @@ def _span_id_of(text: str) -> str:
     return wanted
 
 
-def _packed(found: TraceColumns, accepts_gzip: bool) -> Response:
+def _packed(found: TraceColumns, takes_gzip: bool) -> Response:
     """As JSON, straight from the model: the framework would look at every number once more."""
     body = found.model_dump_json().encode()
-    if not accepts_gzip or len(body) < PACK_FROM_BYTES:
+    if not takes_gzip or len(body) < PACK_FROM_BYTES:
         return Response(body, media_type=JSON, headers={"vary": "accept-encoding"})
     headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
     return Response(gzip.compress(body, PACK_LEVEL, mtime=0), media_type=JSON, headers=headers)

@@ -13,7 +13,6 @@ from homeostat.cli.traces_compared import (
     OperationOption,
     ServiceOption,
     TextOption,
-    answer_to,
 )
 
 app = typer.Typer(help="Search traces, read one, and ask why some are slow.", no_args_is_help=True)
@@ -42,22 +41,24 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Traces that match, newest first."""
-    answer = answer_to(
-        url,
-        "/api/traces",
-        as_json=as_json,
-        service=service,
-        operation=operation,
-        errors_only=errors or None,
-        min_duration_ms=min_ms,
-        max_duration_ms=max_ms,
-        attribute=attribute,
-        text=text,
-        minutes=minutes,
-        limit=limit,
-        cursor=cursor,
+    answer = cast(
+        "Row",
+        ApiClient(url).get(
+            "/api/traces",
+            service=service,
+            operation=operation,
+            errors_only=errors or None,
+            min_duration_ms=min_ms,
+            max_duration_ms=max_ms,
+            attribute=attribute,
+            text=text,
+            minutes=minutes,
+            limit=limit,
+            cursor=cursor,
+        ),
     )
-    if answer is None:
+    if as_json:
+        print_json(answer)
         return
     rows = cast("list[Row]", answer["traces"])
     if not rows:

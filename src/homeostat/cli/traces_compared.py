@@ -1,6 +1,5 @@
 """``homeostat traces compare``, ``why-slow`` and ``bottlenecks``: questions over two traces, and over many."""
 
-from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
@@ -19,21 +18,11 @@ MinutesOption = Annotated[int, typer.Option(min=1, help="How far back.")]
 SampleOption = Annotated[int, typer.Option(min=10, max=500, help="Traces to look at on each side.")]
 
 
-def answer_to(
-    url: str, path: str, *, as_json: bool, **query: str | float | bool | Sequence[str] | None
-) -> Row | None:
-    """What the API answers, to be shown to people; None: it was asked for as JSON and is printed already."""
-    answer = cast("Row", ApiClient(url).get(path, **query))
-    if not as_json:
-        return answer
-    print_json(answer)
-    return None
-
-
 def compare(left: str, right: str, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
     """Two traces side by side, by their ids."""
-    answer = answer_to(url, "/api/traces/compare", as_json=as_json, left=left, right=right)
-    if answer is None:
+    answer = cast("Row", ApiClient(url).get("/api/traces/compare", left=left, right=right))
+    if as_json:
+        print_json(answer)
         return
     delta = cast("float", answer["delta_ms"])
     changes = cast("dict[str, int]", answer["changes"])
@@ -71,21 +60,23 @@ def why_slow(
     as_json: JsonOption = False,
 ) -> None:
     """What the slow traces (or the failed, or those of now) have more often than the others."""
-    answer = answer_to(
-        url,
-        "/api/analysis/differences",
-        as_json=as_json,
-        service=service,
-        operation=operation,
-        threshold_ms=threshold_ms,
-        split=split,
-        attribute=attribute,
-        text=text,
-        minutes=minutes,
-        sample=sample,
-        limit=limit,
+    answer = cast(
+        "Row",
+        ApiClient(url).get(
+            "/api/analysis/differences",
+            service=service,
+            operation=operation,
+            threshold_ms=threshold_ms,
+            split=split,
+            attribute=attribute,
+            text=text,
+            minutes=minutes,
+            sample=sample,
+            limit=limit,
+        ),
     )
-    if answer is None:
+    if as_json:
+        print_json(answer)
         return
     affected, baseline = cast("Row", answer["affected"]), cast("Row", answer["baseline"])
     slow_from = f" (from {number(cast('float', answer['threshold_ms']))} ms)" if answer["threshold_ms"] else ""
@@ -123,19 +114,21 @@ def bottlenecks(
     as_json: JsonOption = False,
 ) -> None:
     """The operations in which traces spend most of their time themselves."""
-    answer = answer_to(
-        url,
-        "/api/analysis/bottlenecks",
-        as_json=as_json,
-        service=service,
-        operation=operation,
-        attribute=attribute,
-        text=text,
-        minutes=minutes,
-        sample=sample,
-        limit=limit,
+    answer = cast(
+        "Row",
+        ApiClient(url).get(
+            "/api/analysis/bottlenecks",
+            service=service,
+            operation=operation,
+            attribute=attribute,
+            text=text,
+            minutes=minutes,
+            sample=sample,
+            limit=limit,
+        ),
     )
-    if answer is None:
+    if as_json:
+        print_json(answer)
         return
     print_table(
         ("OPERATION", "SHARE", "ON THE CRITICAL PATH", "SELF MS A TRACE", "P95 SELF MS", "SPANS", "ERRORS"),
