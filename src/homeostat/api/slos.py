@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
@@ -61,7 +62,10 @@ async def import_openslo(request: Request, here: Here, dry_run: bool = False) ->
     """Objectives out of OpenSLO v1 text, all or none. ``dry_run``: only say what would come of it."""
     service, body = _slos(here), await request.body()
     try:
-        read = read_openslo(body.decode(), "body", here.parts.clock.now())
+        text = body.decode()
+        read = await to_thread.run_sync(
+            read_openslo, text, "body", here.parts.clock.now()
+        )  # a large one takes seconds
     except UnicodeDecodeError as error:
         raise BadRequestError("The body is not UTF-8 text. Send OpenSLO v1 as YAML or JSON.") from error
     except ConfigError as error:

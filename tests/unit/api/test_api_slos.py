@@ -1,17 +1,22 @@
 """Objectives over HTTP: the compatible interface to the field name, Homeostat's own, OpenSLO and Prometheus rules."""
 
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx2
 import numpy as np
 import pytest
 from api_parts import NOW, NOW_S, RedTable, Setup
 
+from homeostat.api import slos
 from homeostat.core.config import SloConfig
 from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, share_within
+from homeostat.core.slo import Slo
 from homeostat.observe.slo import SloService, Sources
+from homeostat.observe.slo.openslo_read import read_openslo
 from homeostat.runtime import SystemIds
 
 COMPATIBLE = ("/api/v3/observability", "/api/observability")
@@ -192,6 +197,21 @@ async def test_openslo_goes_in_and_comes_out_as_it_was(setup: Setup) -> None:
         assert broken.status_code == 400
         assert "body:" in broken.json()["detail"]
         assert (await client.post("/api/slos/import", content=b"\xff\xfe")).status_code == 400
+
+
+async def test_openslo_is_read_beside_the_event_loop(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def read(text: str, file: str, now: datetime) -> list[Slo]:
+        threads.append(threading.get_ident())
+        return read_openslo(text, file, now)
+
+    monkeypatch.setattr(slos, "read_openslo", read)
+    async with serving(setup, defaults=True) as client:
+        text = (await client.get("/api/slos/export")).text
+        assert (await client.post("/api/slos/import", content=text.encode())).status_code == 200
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 async def test_rules_for_prometheus_are_of_the_objectives_that_are_named(setup: Setup) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from homeostat.core.errors import ConfigError, ConfigProblem
 from homeostat.core.slo import Slo
+from homeostat.observe.slo.openslo_nodes import TEXT_BYTES_MAX
 from homeostat.observe.slo.openslo_read import read_openslo
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -17,7 +18,7 @@ def read_paths(paths: Sequence[Path], now: datetime) -> list[Slo]:
     found: dict[str, tuple[Slo, Path]] = {}
     for path in _files(paths, problems):
         try:
-            slos = read_openslo(path.read_text(encoding="utf-8"), str(path), now)
+            slos = read_openslo(_text(path), str(path), now)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -35,6 +36,13 @@ def read_paths(paths: Sequence[Path], now: datetime) -> list[Slo]:
     if problems:
         raise ConfigError(problems)
     return [slo for slo, _ in found.values()]
+
+
+def _text(path: Path) -> str:
+    """Enough of it to see that it is too large. Raises OSError or UnicodeDecodeError."""
+    with path.open("rb") as file:
+        read = file.read(TEXT_BYTES_MAX + 1)
+    return read.decode(errors="strict" if len(read) <= TEXT_BYTES_MAX else "replace")  # cut off within a character
 
 
 def _files(paths: Sequence[Path], problems: list[ConfigProblem]) -> Iterator[Path]:

@@ -6,15 +6,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from homeostat.core.errors import ConfigError, ConfigProblem
+from homeostat.observe.slo.openslo_text import RefusedError, load_documents
 from homeostat.observe.slo.windows import DAY_S, HOUR_S, MINUTE_S
 
 DOCUMENTS_MAX: Final = 1_000
 TEXT_BYTES_MAX: Final = 1024 * 1024
+PROBLEMS_MAX: Final = 100
+_MINUTES_MAX: Final = 1_000_000
+_NUMBER_MAX: Final = 1e300
+_INTEGER_MAX: Final = 1 << 64  # beyond, Python would not write it out in digits
 
 _UNITS_S: Final = {"m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 _PAIR: Final = re.compile(r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
@@ -23,15 +27,20 @@ _DURATION: Final = re.compile(r"([0-9]{1,6})([mhdw])")
 
 @dataclass(slots=True)
 class Problems:
-    """Everything wrong in one file."""
+    """Everything wrong in one file, up to ``PROBLEMS_MAX``."""
 
     file: str
     found: list[ConfigProblem]
 
     def add(self, line: int, key: str, message: str, remedy: str) -> None:
-        """One more."""
-        texts = (_sayable(text) for text in (key, message, remedy))
-        self.found.append(ConfigProblem(self.file, line, *texts))
+        """One more; what several objectives refer to is told once."""
+        key, message, remedy = (_sayable(text) for text in (key, message, remedy))
+        problem = ConfigProblem(self.file, line, key, message, remedy)
+        if problem in self.found or len(self.found) > PROBLEMS_MAX:
+            return
+        if len(self.found) == PROBLEMS_MAX:
+            problem = ConfigProblem(self.file, 0, "(file)", "there are more problems", "Correct these first")
+        self.found.append(problem)
 
 
 def parse(text: str, problems: Problems) -> list["Node"]:
@@ -41,18 +50,20 @@ def parse(text: str, problems: Problems) -> list["Node"]:
         raise ConfigError(problems.found)
     nodes: list[Node] = []
     try:
-        for place, document in enumerate(YAML(typ="rt").load_all(_paired(text.replace("\t", " ")))):
+        for place, document in enumerate(load_documents(_paired(text.replace("\t", " ")))):
+            if place == DOCUMENTS_MAX:
+                problems.add(0, "(file)", f"it has more than {DOCUMENTS_MAX:,} documents", "Split it up")
+                break
             if document is None:
                 continue
             if not isinstance(document, CommentedMap):
                 problems.add(1, f"document {place + 1}", "it is not a mapping", "Begin it with apiVersion and kind")
-            elif len(nodes) < DOCUMENTS_MAX:
+            else:
                 nodes.append(Node(document, "", problems, _first_line(document)))
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problems.add(
-            line, "(syntax)", str(error.problem or "it is not YAML"), "Look at this line and the one before it"
-        )
+        remedy = error.remedy if isinstance(error, RefusedError) else "Look at this line and the one before it"
+        problems.add(line, "(syntax)", str(error.problem or "it is not YAML"), remedy)
         raise ConfigError(problems.found) from error
     except (YAMLError, ValueError, RecursionError) as error:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
@@ -91,9 +102,10 @@ class Node:
         """Every other key is a problem: a misspelt one must not be a silent nothing."""
         for name in cast("list[object]", list(self._mapping)):
             if name not in known:
-                near = difflib.get_close_matches(str(name), sorted(known), 1)
+                shown = _text_of(name) or _shown(name)
+                near = difflib.get_close_matches(shown, sorted(known), 1)
                 remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(known))}"
-                self.problem(str(name), "there is no such key", remedy)
+                self.problem(shown, "there is no such key", remedy)
 
     def text(self, name: str, *, required: bool = False, max_length: int = 255) -> str | None:
         """A text."""
@@ -109,11 +121,11 @@ class Node:
         return str(value)
 
     def number(self, name: str, *, required: bool = False) -> float | None:
-        """A finite number."""
+        """A number, of a size that a setting may have."""
         value = self._value(name, required=required)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _NUMBER_MAX:
             self.problem(name, f"{_shown(value)} is not a number", "Write a number, e.g. 0.99")
             return None
         return float(value)
@@ -131,7 +143,7 @@ class Node:
         value = self._value(name, required=required)
         if value is None:
             return None
-        if minutes and isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if minutes and isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MINUTES_MAX:
             return value * MINUTE_S
         found = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if found is None:
@@ -180,20 +192,24 @@ class Node:
         return found
 
     def texts(self, name: str) -> dict[str, str]:
-        """A mapping of texts; numbers and lists (a label may have several values) become text."""
+        """A mapping of texts; numbers and lists of them (a label may have several values) become text."""
         inner = self.node(name)
         if inner is None:
             return {}
         found: dict[str, str] = {}
         for key, value in cast("list[tuple[object, object]]", list(inner._mapping.items())):
-            if _sayable(f"{key}{value}") != f"{key}{value}":
-                inner.problem(str(key), "it holds half a character", "Write it in UTF-8, without escapes")
-            elif isinstance(value, CommentedSeq):
-                found[str(key)] = ",".join(map(str, cast("list[object]", value)))
-            elif isinstance(value, str | int | float):
-                found[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
+            label = _text_of(key)
+            items = cast("list[object]", value) if isinstance(value, CommentedSeq) else [value]
+            texts = [text for text in map(_text_of, items) if text is not None]
+            if label is None:
+                inner.problem("", f"the key {_shown(key)} is not a text", "Write a text")
+            elif len(texts) < len(items):
+                wrong = next(item for item in items if _text_of(item) is None)
+                inner.problem(label, f"{_shown(wrong)} is not a text", "Write a text")
+            elif any(text != _sayable(text) for text in (label, *texts)):
+                inner.problem(label, "it holds half a character", "Write it in UTF-8, without escapes")
             else:
-                inner.problem(str(key), f"{_shown(value)} is not a text", "Write a text")
+                found[label] = ",".join(texts)
         return found
 
     def _value(self, name: str, *, required: bool) -> object:
@@ -221,6 +237,18 @@ def _first_line(mapping: CommentedMap) -> int:
     return int(mapping.lc.line) + 1
 
 
+def _text_of(value: object) -> str | None:
+    """A scalar as text; None: it is none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) >= _INTEGER_MAX:
+        return None
+    return str(value) if isinstance(value, str | int | float) else None
+
+
 def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool) else type(value).__name__
+    if value is None:
+        return "nothing"
+    is_scalar = isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _INTEGER_MAX)
+    text = repr(value) if is_scalar else type(value).__name__
     return text.replace("CommentedMap", "a mapping").replace("CommentedSeq", "a list")[:80]

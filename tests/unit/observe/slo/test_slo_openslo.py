@@ -13,9 +13,11 @@ from slo_parts import NOW, an_slo
 from homeostat.core.errors import ConfigError
 from homeostat.core.models import Severity
 from homeostat.core.slo import BurnRule, Comparison, Selector, Sli, SliKind, Slo
+from homeostat.observe.slo import openslo_nodes, openslo_text
 from homeostat.observe.slo.checks import complaints
 from homeostat.observe.slo.definitions import default_slos
 from homeostat.observe.slo.openslo_files import read_paths
+from homeostat.observe.slo.openslo_nodes import PROBLEMS_MAX
 from homeostat.observe.slo.openslo_read import read_openslo
 from homeostat.observe.slo.openslo_write import openslo_yaml
 
@@ -247,6 +249,67 @@ def test_a_damaged_text_is_read_or_refused_and_never_breaks(at: int, length: int
     assert told != []
 
 
+def _aliases(levels: int) -> str:
+    """Each level is the one below ten times: as text tens of bytes a level, as values ten times as many."""
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, levels)]
+    return RATIO.replace("labels: {", f"labels: {{{', '.join(lines)}, ")
+
+
+def test_aliases_are_refused_before_they_become_millions_of_values() -> None:
+    assert len(_aliases(7)) < 1_500
+    assert problems(_aliases(7)) == [
+        "slo.yaml:6: (syntax): *a0 stands for a value elsewhere. Write the value out: aliases are not read"
+    ]
+    assert "aliases are not read" in problems(RATIO.replace("labels: {", "labels: &l {<<: *l, "))[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("[gold, [eu]]", "a list is not a text"),
+        ("[gold, {eu: x}]", "a mapping is not a text"),
+        ("[gold, ~]", "nothing is not a text"),
+        (f"0x{'f' * 5000}", "HexInt is not a text"),
+        (f"[0x{'f' * 5000}]", "HexInt is not a text"),
+    ],
+)
+def test_a_label_is_a_scalar_or_a_list_of_scalars(label: str, says: str) -> None:
+    (told,) = problems(RATIO.replace("[gold, eu]", label))
+    assert told.startswith("slo.yaml:6: metadata.labels.tier: ")
+    assert says in told
+
+
+def test_numbers_that_cannot_be_written_out_are_refused() -> None:
+    huge = f"0x{'f' * 5000}"
+    assert problems(RATIO.replace("99.9", huge))
+    assert problems(RATIO.replace("service: checkout\n", f"service: checkout\n  {huge}: 1\n"))
+    sliced = RATIO.replace("Occurrences", "Timeslices").replace(
+        "99.9", f"99, timeSliceTarget: 0.9, timeSliceWindow: {huge}"
+    )
+    assert problems(sliced)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x: [" + "1," * 500 + "]", "more than 500 keys and values"),
+        ("---\nx: 1\n" * 500, "more than 500 keys and values"),
+        ("---\n" * 101, "more than 100 documents"),
+        ("x: " + "[" * 60 + "]" * 60, "more than 50 levels deep"),
+        ("# " + "x" * (1 << 20), "larger than 1 MiB"),
+        ("\n---\n".join(["{}"] * 150), "there are more problems"),
+    ],
+)
+def test_what_a_text_may_hold_is_bounded(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openslo_text, "NODES_MAX", 500)
+    if "documents" in says:
+        monkeypatch.setattr(openslo_nodes, "DOCUMENTS_MAX", 100)
+    told = problems(text)
+    assert says in told[-1]
+    assert len(told) <= PROBLEMS_MAX + 1
+
+
 def test_json_with_escaped_characters_is_read_and_half_of_one_is_refused() -> None:
     document = YAML(typ="safe").load(RATIO)
     document["metadata"]["displayName"] = "Shop \N{ROCKET} works"
@@ -263,11 +326,14 @@ def test_files_and_directories_are_read_and_doubles_named(tmp_path: Path) -> Non
     assert [slo.name for slo in read_paths([tmp_path], NOW)] == ["Checkout works"]
     (tmp_path / "b.json").write_text('{"apiVersion": "openslo/v1",\n\t"kind": "SLO"}')
     (tmp_path / "c.yaml").write_text(RATIO)
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(1 << 40)
     with pytest.raises(ConfigError) as caught:
         read_paths([tmp_path, tmp_path / "absent.yaml"], NOW)
     told = str(caught.value)
     assert "b.json:1: metadata: it is missing" in told
     assert "is also in" in told
+    assert "large.yaml:0: (file): it is larger than 1 MiB" in told
     assert "absent.yaml:0: (file): No such file or directory" in told
 
 
