@@ -43,14 +43,14 @@ _CONDITION: Final = {"kind", "op", "threshold", "lookbackWindow", "alertAfter"}
 
 @dataclass(slots=True)
 class AlertReader:
-    """The AlertPolicies and AlertConditions of a text, by name."""
+    """The AlertPolicies and AlertConditions of a text, by name: whole documents, as the inline ones are."""
 
     policies: dict[str, Node] = field(default_factory=dict)
     conditions: dict[str, Node] = field(default_factory=dict)
 
-    def note(self, kind: str, name: str, spec: Node) -> None:
+    def note(self, kind: str, name: str, document: Node) -> None:
         """One document of these kinds."""
-        (self.policies if kind == "AlertPolicy" else self.conditions)[name] = spec
+        (self.policies if kind == "AlertPolicy" else self.conditions)[name] = document
 
     def rules(self, spec: Node) -> tuple[BurnRule, ...]:
         """The rules of an SLO's ``alertPolicies``; none: the standard table."""
@@ -63,15 +63,8 @@ class AlertReader:
         return tuple(found)
 
     def _policy(self, entry: Node) -> Node | None:
-        if not entry.has("alertPolicyRef"):
-            entry.only({"apiVersion", "kind", "metadata", "spec"})
-            policy = entry.node("spec", required=True)
-        else:
-            entry.only({"alertPolicyRef"})
-            name = entry.text("alertPolicyRef") or ""
-            policy = self.policies.get(name)
-            if policy is None:
-                entry.problem("alertPolicyRef", f"there is no AlertPolicy {name!r} here", "Add it to the same text")
+        document = _referred(entry, "alertPolicyRef", "AlertPolicy", self.policies)
+        policy = document.node("spec", required=True) if document is not None else None
         if policy is None:
             return None
         policy.only(_POLICY)
@@ -83,21 +76,13 @@ class AlertReader:
         return policy
 
     def _rule(self, entry: Node) -> BurnRule | None:
-        name, annotations = "", None
-        if entry.has("conditionRef"):
-            entry.only({"conditionRef"})
-            name = entry.text("conditionRef") or ""
-            spec = self.conditions.get(name)
-            if spec is None:
-                entry.problem("conditionRef", f"there is no AlertCondition {name!r} here", "Add it to the same text")
-        else:
-            entry.only({"apiVersion", "kind", "metadata", "spec"})
-            metadata, spec = entry.node("metadata"), entry.node("spec", required=True)
-            if metadata is not None:
-                name = metadata.text("displayName") or metadata.text("name") or ""
-                annotations = metadata.node("annotations")
-        if spec is None:
+        document = _referred(entry, "conditionRef", "AlertCondition", self.conditions)
+        spec = document.node("spec", required=True) if document is not None else None
+        if document is None or spec is None:
             return None
+        metadata = document.node("metadata")
+        name = (metadata.text("displayName") or metadata.text("name") or "") if metadata is not None else ""
+        annotations = metadata.node("annotations") if metadata is not None else None
         spec.only({"description", "severity", "condition"})
         severity = spec.choice("severity", tuple(SEVERITIES), required=True)
         condition = spec.node("condition", required=True)
@@ -105,6 +90,18 @@ class AlertReader:
             return None
         short_s = annotations.duration_s(SHORT_WINDOW) if annotations is not None else None
         return _burn_rule(name, SEVERITIES[severity], condition, short_s)
+
+
+def _referred(entry: Node, reference: str, kind: str, known: dict[str, Node]) -> Node | None:
+    """The document that an entry names, or the entry itself, which is one inline."""
+    if not entry.has(reference):
+        entry.only({"apiVersion", "kind", "metadata", "spec"})
+        return entry
+    entry.only({reference})
+    name = entry.text(reference)
+    if name is not None and name not in known:
+        entry.problem(reference, f"there is no {kind} {name!r} here", "Add it to the same text")
+    return known.get(name) if name is not None else None
 
 
 def _burn_rule(name: str, severity: Severity, condition: Node, short_s: int | None) -> BurnRule | None:
@@ -123,7 +120,7 @@ def _burn_rule(name: str, severity: Severity, condition: Node, short_s: int | No
         return BurnRule(
             severity=severity,
             long_window_s=long_s,
-            short_window_s=short_s or twelfth_s,
+            short_window_s=twelfth_s if short_s is None else short_s,
             factor=factor,
             hold_s=hold_s,
             name=name,

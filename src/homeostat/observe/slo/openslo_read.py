@@ -94,7 +94,7 @@ class _Reader:
             case "DataSource":
                 self.types[name] = spec.text("type", required=True) or ""
             case "AlertPolicy" | "AlertCondition":
-                self.alerts.note(kind, name, spec)
+                self.alerts.note(kind, name, document)
             case _:
                 pass
         return kind

@@ -188,6 +188,43 @@ spec:
     )
 
 
+ALERTING = (
+    RATIO
+    + """\
+  alertPolicies: [{alertPolicyRef: tell}]
+---
+apiVersion: openslo/v1
+kind: AlertCondition
+metadata:
+  name: fast
+  displayName: Burns fast
+  annotations: {homeostat/short-window: 10m}
+spec:
+  severity: page
+  condition: {kind: burnrate, threshold: 10, lookbackWindow: 1h}
+---
+apiVersion: openslo/v1
+kind: AlertPolicy
+metadata: {name: tell}
+spec:
+  alertWhenResolved: true
+  conditions: [{conditionRef: fast}]
+"""
+)
+
+
+def test_a_condition_by_reference_keeps_its_name_and_its_short_window() -> None:
+    (rule,) = read_openslo(ALERTING, "slo.yaml", NOW)[0].rules
+    assert (rule.name, rule.long_window_s, rule.short_window_s) == ("Burns fast", 3600, 600)
+    assert "a burn rate and its window must be above 0" in str(problems(ALERTING.replace("10m", "0m")))
+    assert "there is no AlertCondition 'slow' here" in str(
+        problems(ALERTING.replace("conditionRef: fast", "conditionRef: slow"))
+    )
+    assert "there is no AlertPolicy 'say' here" in str(
+        problems(ALERTING.replace("PolicyRef: tell", "PolicyRef: say"))
+    )
+
+
 @pytest.mark.parametrize(
     ("was", "becomes", "line", "says"),
     [
