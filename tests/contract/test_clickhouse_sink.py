@@ -8,7 +8,7 @@ import pytest
 
 from homeostat.core.config import StorageConfig
 from homeostat.store.clickhouse.engine import Engine
-from homeostat.store.clickhouse.tables import LOGS, TRACES, PreparedEngine, forgetful
+from homeostat.store.clickhouse.tables import LOGS, METRICS, TRACES, PreparedEngine, forgetful, remedy
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support import clickhouse
@@ -56,17 +56,36 @@ def test_tables_that_would_store_a_repeated_insert_twice_are_named_with_what_cha
     assert [record.message for record in caplog.records if "twice" in record.message] == [
         f"In ClickHouse, {LOGS} may hold rows twice after an insert whose answer was lost: Homeostat did not make "
         "them, and they recognise no insert that is repeated. "
-        f"ALTER TABLE {LOGS} MODIFY SETTING non_replicated_deduplication_window = 10000 changes that."
+        f"This changes that: ALTER TABLE {LOGS} MODIFY SETTING non_replicated_deduplication_window = 10000"
     ]
     rows = pa.table({"Body": ["once"]})
     for _ in range(2):
         engine.insert(LOGS, rows, "a token")
     assert _count(engine) == 2, "it is true"
     engine.command(f"ALTER TABLE {LOGS} MODIFY SETTING non_replicated_deduplication_window = 10000")
-    assert forgetful(engine) == []
+    assert forgetful(engine) == {}
     for _ in range(2):
         engine.insert(LOGS, rows, "another token")
     assert _count(engine) == 3
+    engine.close()
+
+
+def test_each_table_is_told_with_the_statement_of_its_engine() -> None:
+    engine = clickhouse.another("of_several")
+    columns = "(Timestamp DateTime64(9), Body String)"
+    engine.command(f"CREATE TABLE {LOGS} {columns} ENGINE = MergeTree ORDER BY Timestamp")
+    engine.command(f"CREATE TABLE {TRACES} {columns} ENGINE = Null")
+    gauge = METRICS["gauge"]
+    engine.command(f"CREATE TABLE {gauge} {columns} ENGINE = ReplacingMergeTree ORDER BY Timestamp")
+    told = forgetful(engine)
+    assert list(told) == [LOGS, gauge, TRACES]
+    for name in (LOGS, gauge):
+        engine.command(told[name])
+    assert list(forgetful(engine)) == [TRACES]
+    assert "the tables behind it" in told[TRACES]
+    for kind in ("ReplicatedMergeTree", "ReplicatedReplacingMergeTree", "SharedMergeTree"):
+        assert remedy(LOGS, kind) == f"ALTER TABLE {LOGS} MODIFY SETTING replicated_deduplication_window = 10000"
+    assert "ALTER" not in remedy(LOGS, "Distributed")
     engine.close()
 
 

@@ -35,6 +35,9 @@ class _Handler(BaseHTTPRequestHandler):
             fields |= _form(kind, body)
             body = b""
         try:
+            sql = fields.get("query", "") or body.decode(errors="replace")
+            if sql.startswith("CREATE") and not getattr(self.server, "may_create", True):
+                raise RuntimeError("Code: 497. DB::Exception: default: Not enough privileges. (ACCESS_DENIED)")
             with _lock:
                 self._answer(200, _run(fields, body))
         except RuntimeError as error:  # the answer of a server to what it can not do
@@ -115,9 +118,10 @@ def _insert(sql: str, body: bytes, fields: dict[str, str]) -> bytes:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """The URL of a server on an ephemeral port."""
+def serving(*, may_create: bool = True) -> Iterator[str]:
+    """The URL of a server on an ephemeral port; its user may lack the right to make databases and tables."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.may_create = may_create  # pyright: ignore[reportAttributeAccessIssue]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

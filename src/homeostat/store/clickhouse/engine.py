@@ -129,8 +129,12 @@ class HttpEngine:
             "form_encode_query_params": True,  # a thousand trace ids don't fit into a URL
         }
         first = _library().get_client(**options)
-        first.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._config.database)}")
-        first.close()
+        try:
+            named = {"name": self._config.database}
+            if not int(str(first.command("SELECT count() FROM system.databases WHERE name = {name:String}", named))):
+                first.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._config.database)}")
+        finally:
+            first.close()
         return _library().get_client(database=self._config.database, **options)
 
     def _failed(self, error: Exception) -> StoreError:

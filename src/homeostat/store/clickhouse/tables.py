@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 TRACES: Final = "otel_traces"
 TRACE_TIMES: Final = "otel_traces_trace_id_ts"
+_TIMES_VIEW: Final = "otel_traces_trace_id_ts_mv"
 LOGS: Final = "otel_logs"
 METRICS: Final = {
     "gauge": "otel_metrics_gauge",
@@ -159,8 +160,8 @@ def _table(
     )
 
 
-def statements(retention: timedelta) -> list[str]:
-    """What makes every table that is missing, in order."""
+def statements(retention: timedelta) -> dict[str, str]:
+    """What makes each table and view, by its name, in order."""
     span_indexes = [
         _bloom("trace_id", "TraceId", "0.001"),
         *_attribute_indexes(res="ResourceAttributes", span="SpanAttributes"),
@@ -188,24 +189,33 @@ def statements(retention: timedelta) -> list[str]:
         "End": "SimpleAggregateFunction(max, DateTime) CODEC(ZSTD(1))",
     }
     times_order = "PARTITION BY toStartOfWeek(Start)\nORDER BY TraceId"
-    return [
-        _table(TRACES, _SPAN_COLUMNS, span_indexes, span_order, "Timestamp", retention),
-        _table(TRACE_TIMES, times, [], times_order, "Start", retention),
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {TRACE_TIMES}_mv TO {TRACE_TIMES} AS\n"
+    return {
+        TRACES: _table(TRACES, _SPAN_COLUMNS, span_indexes, span_order, "Timestamp", retention),
+        TRACE_TIMES: _table(TRACE_TIMES, times, [], times_order, "Start", retention),
+        _TIMES_VIEW: f"CREATE MATERIALIZED VIEW IF NOT EXISTS {_TIMES_VIEW} TO {TRACE_TIMES} AS\n"
         f"SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End FROM {TRACES}\n"
         "WHERE TraceId != '' GROUP BY TraceId",
-        _table(LOGS, _LOG_COLUMNS, log_indexes, log_order, "TimestampTime", retention),
-        *(
-            _table(name, _POINT_COLUMNS | _METRIC_COLUMNS[kind], metric_indexes, metric_order, "TimeUnix", retention)
+        LOGS: _table(LOGS, _LOG_COLUMNS, log_indexes, log_order, "TimestampTime", retention),
+        **{
+            name: _table(
+                name, _POINT_COLUMNS | _METRIC_COLUMNS[kind], metric_indexes, metric_order, "TimeUnix", retention
+            )
             for kind, name in METRICS.items()
-        ),
-    ]
+        },
+    }
 
 
 def create_missing(engine: Engine, retention: timedelta) -> None:
-    """Make the tables that are missing. Raises StoreError."""
-    for statement in statements(retention):
-        engine.command(statement)
+    """Make the tables that are missing; where all are there, no right to make any is needed. Raises StoreError."""
+    wanted = statements(retention)
+    answer = engine.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+        {"names": list(wanted)},
+    )
+    there = set(answer.column("name").to_pylist()) if answer.num_rows else set[str]()
+    for name, statement in wanted.items():
+        if name not in there:
+            engine.command(statement)
 
 
 _WINDOW: Final = "non_replicated_deduplication_window"
@@ -213,8 +223,8 @@ _OWN_WINDOW: Final = {"Replicated": "replicated_deduplication_window", "Shared":
 """Which setting counts the blocks that an engine recognises, by how its name begins; a plain one has ``_WINDOW``."""
 
 
-def forgetful(engine: Engine) -> list[str]:
-    """The tables written to that would store a repeated insert twice, sorted. Raises StoreError."""
+def forgetful(engine: Engine) -> dict[str, str]:
+    """The tables written to that would store a repeated insert twice, by name, with the remedy. Raises StoreError."""
     tables = engine.query(
         "SELECT name, engine, engine_full FROM system.tables "
         "WHERE database = currentDatabase() AND name IN {names:Array(String)} ORDER BY name",
@@ -228,33 +238,45 @@ def forgetful(engine: Engine) -> list[str]:
             {"names": settings},
         ).to_pylist()
     }
-    return [row["name"] for row in tables if not _window(row["engine"], row["engine_full"], usual)]
+    return {
+        row["name"]: remedy(row["name"], row["engine"])
+        for row in tables
+        if not _window(row["engine"], row["engine_full"], usual)
+    }
+
+
+def remedy(table: str, engine: str) -> str:
+    """What makes a table recognise a repeated insert: a statement; for what keeps no rows itself, where to look."""
+    if engine.endswith("MergeTree"):
+        return f"ALTER TABLE {table} MODIFY SETTING {_setting(engine)} = {_DEDUPLICATED_BLOCKS}"
+    return f"(of {table}, a table of the engine {engine}, change the tables behind it)"
+
+
+def _setting(engine: str) -> str:
+    return next((own for begin, own in _OWN_WINDOW.items() if engine.startswith(begin)), _WINDOW)
 
 
 def _window(engine: str, definition: str, usual: Mapping[str, int]) -> int:
     """How many blocks a table recognises; 0 where nothing is known of its engine."""
     if not engine.endswith("MergeTree"):
         return 0
-    setting = next((own for begin, own in _OWN_WINDOW.items() if engine.startswith(begin)), _WINDOW)
+    setting = _setting(engine)
     given = re.search(rf"\b{setting} = (\d+)", definition)
     return int(given[1]) if given else usual.get(setting, 0)
 
 
 def _tell_forgetful(engine: Engine) -> None:
     try:
-        names = forgetful(engine)
+        found = forgetful(engine)
     except StoreError as error:
         logger.warning("Whether ClickHouse recognises an insert that is repeated is not known: %s", error)
         return
-    if names:
+    if found:
         logger.warning(
             "In ClickHouse, %s may hold rows twice after an insert whose answer was lost: Homeostat did not make "
-            "them, and they recognise no insert that is repeated. "
-            "ALTER TABLE %s MODIFY SETTING %s = %d changes that.",
-            ", ".join(names),
-            names[0],
-            _WINDOW,
-            _DEDUPLICATED_BLOCKS,
+            "them, and they recognise no insert that is repeated. This changes that: %s",
+            ", ".join(found),
+            "; ".join(found.values()),
         )
 
 

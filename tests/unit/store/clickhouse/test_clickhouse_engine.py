@@ -18,6 +18,7 @@ from homeostat.net import bind, bound_port
 from homeostat.runtime import SystemIds
 from homeostat.store.clickhouse.engine import HttpEngine
 from homeostat.store.clickhouse.shared import SharedStore, writer_of
+from homeostat.store.clickhouse.tables import LOGS, PreparedEngine
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support.clickhouse_http import serving
 from support.spans import HandClock, S, body, table, trace_hex
@@ -67,6 +68,37 @@ def test_threads_that_ask_first_at_the_same_time_share_one_client(monkeypatch: p
         assert list(threads.map(ask, range(8))) == [[{"one": 1}]] * 8
         engine.close()
     assert len(connected) == 2, "one makes the database, one stays"
+
+
+def test_a_user_who_may_make_nothing_gets_in_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import clickhouse_connect
+
+    opened: list[object] = []
+    closed: list[object] = []
+    real = clickhouse_connect.get_client
+
+    def counted(**options: Any) -> Any:
+        client = real(**options)
+        close = client.close
+        monkeypatch.setattr(client, "close", lambda: (closed.append(client), close()))
+        opened.append(client)
+        return client
+
+    month = timedelta(days=30)
+    with serving() as url:
+        PreparedEngine(HttpEngine(ClickHouseConfig(url=url, database="of_a_collector")), month).query("SELECT 1")
+    monkeypatch.setattr(clickhouse_connect, "get_client", counted)
+    with serving(may_create=False) as url:
+        engine = PreparedEngine(HttpEngine(ClickHouseConfig(url=url, database="of_a_collector")), month)
+        assert engine.query(f"SELECT count() AS rows FROM {LOGS}").num_rows == 1
+        engine.close()
+        stranger = PreparedEngine(HttpEngine(ClickHouseConfig(url=url, database="nowhere")), month)
+        for _ in range(3):
+            with pytest.raises(StoreError, match="Not enough privileges"):
+                stranger.query("SELECT 1")
+        stranger.close()
+    assert len(opened) == 5
+    assert closed == opened, "nothing stays open after a retry"
 
 
 def test_a_server_that_is_away_is_named_with_what_to_do(tmp_path: Path) -> None:
