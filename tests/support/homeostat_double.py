@@ -1,4 +1,4 @@
-"""What a world talks to, as a real HTTP server: takes OTLP traces and keeps the spans, serves flags over OFREP.
+"""What a world talks to, as a real HTTP server: takes and keeps what comes over OTLP, serves flags over OFREP.
 
 Runs in a thread of its own, so that a test may block and it still answers. Can be stopped and started again on the
 same port, as Homeostat is when it is killed.
@@ -50,6 +50,8 @@ class HomeostatDouble:
         self.url = f"http://127.0.0.1:{self.port}"
         self.flags = dict(ALL_OFF)
         self.bodies: list[bytes] = []
+        self.logs: list[bytes] = []
+        self.metrics: list[bytes] = []
         self.trace_status = 200
         self.polls_not_modified = 0
         self.targeting_keys: set[str] = set()
@@ -112,6 +114,9 @@ class HomeostatDouble:
             status, answer = self.trace_status, b""
             if status == 200:
                 self.bodies.append(body)
+        elif scope["path"] in {"/v1/logs", "/v1/metrics"}:
+            status, answer = 200, b""
+            (self.logs if scope["path"] == "/v1/logs" else self.metrics).append(body)
         elif scope["path"] == "/ofrep/v1/evaluate/flags":
             status, answer, etag = self._evaluate(body, headers)
         sent = [(b"content-type", b"application/json"), (b"etag", etag.encode())]

@@ -1,17 +1,23 @@
-"""Spans to Homeostat over OTLP/HTTP, patiently: while it is away they wait in a bounded backlog.
+"""Telemetry to Homeostat over OTLP/HTTP, patiently: while it is away it waits in a bounded backlog.
 
 The SDK's own exporter drops a batch after its deadline. The world has to outlive a Homeostat that is being killed
-and started again, and tell it afterwards what happened in between. Runs in the batch processor's thread, never in
-the thread that serves requests.
+and started again, and tell it afterwards what happened in between. Runs in the threads of the SDK's processors, never
+in the thread that serves requests.
 """
 
 import http.client
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -25,13 +31,16 @@ RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses after which OTLP allows sending the same again."""
 
 
-class PatientExporter(SpanExporter):
-    """Sends batches in order; keeps what could not be delivered, oldest dropped first when there is too much."""
+class Sender:
+    """Sends batches in order; keeps what could not be delivered, oldest dropped first when there is too much.
 
-    def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
+    ``signal`` is what they hold, as OTLP's paths call it: ``traces``, ``logs`` or ``metrics``.
+    """
+
+    def __init__(self, endpoint: str, signal: str, monotonic: Callable[[], float]) -> None:
         parts = urlsplit(endpoint)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 4318
-        self._path = f"{parts.path.rstrip('/')}/v1/traces"
+        self._path = f"{parts.path.rstrip('/')}/v1/{signal}"
         self._monotonic = monotonic
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
@@ -40,19 +49,15 @@ class PatientExporter(SpanExporter):
         self._away = False
         self.dropped_batches = 0
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Queue this batch behind what waits and send as much as will go."""
-        self._keep(encode_spans(spans).SerializeToString())
-        return SpanExportResult.SUCCESS if self._drain() else SpanExportResult.FAILURE
+    def send(self, batch: bytes) -> bool:
+        """Queue this batch behind what waits and send as much as will go; whether that was all."""
+        self._keep(batch)
+        return self.drain()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try once more to deliver what waits."""
-        return self._drain()
-
-    def shutdown(self) -> None:
+    def close(self) -> None:
         """Deliver what can be delivered, then hang up."""
         self._not_before = 0.0
-        self._drain()
+        self.drain()
         self._hang_up()
 
     def _keep(self, batch: bytes) -> None:
@@ -62,8 +67,8 @@ class PatientExporter(SpanExporter):
             self._backlog_bytes -= len(self._backlog.popleft())
             self.dropped_batches += 1
 
-    def _drain(self) -> bool:
-        """True when nothing is left to send."""
+    def drain(self) -> bool:
+        """Deliver what can be delivered; True when nothing is left."""
         if self._monotonic() < self._not_before:
             return not self._backlog
         while self._backlog:
@@ -89,7 +94,7 @@ class PatientExporter(SpanExporter):
             log.info("Telemetry goes out again, %d batches had waited", len(self._backlog))
         self._away = False
         if status >= 300:
-            log.warning("A batch of spans was refused with status %d and is dropped", status)
+            log.warning("A batch was refused by %s with status %d and is dropped", self._path, status)
             self.dropped_batches += 1
         return True
 
@@ -113,3 +118,69 @@ class PatientExporter(SpanExporter):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class PatientExporter(SpanExporter):
+    """Spans."""
+
+    def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
+        self._sender = Sender(endpoint, "traces", monotonic)
+
+    @property
+    def dropped_batches(self) -> int:
+        """Refused, or too old when there was too much."""
+        return self._sender.dropped_batches
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch, or keep it until it can be sent."""
+        done = self._sender.send(encode_spans(spans).SerializeToString())
+        return SpanExportResult.SUCCESS if done else SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Try once more to deliver what waits."""
+        return self._sender.drain()
+
+    def shutdown(self) -> None:
+        """Deliver what can be delivered."""
+        self._sender.close()
+
+
+class PatientLogExporter(LogRecordExporter):
+    """Log records."""
+
+    def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
+        self._sender = Sender(endpoint, "logs", monotonic)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Send a batch, or keep it until it can be sent."""
+        done = self._sender.send(encode_logs(batch).SerializeToString())
+        return LogRecordExportResult.SUCCESS if done else LogRecordExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Try once more to deliver what waits."""
+        return self._sender.drain()
+
+    def shutdown(self) -> None:
+        """Deliver what can be delivered."""
+        self._sender.close()
+
+
+class PatientMetricExporter(MetricExporter):
+    """Metric points."""
+
+    def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._sender = Sender(endpoint, "metrics", monotonic)
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        """Send a reading, or keep it until it can be sent."""
+        done = self._sender.send(encode_metrics(metrics_data).SerializeToString())
+        return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Try once more to deliver what waits."""
+        return self._sender.drain()
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Deliver what can be delivered."""
+        self._sender.close()

@@ -108,9 +108,12 @@ class StepServer:
                 **_journey_attributes(request),
             },
         )
+        began = self._clock.monotonic()
         try:
             answer = await self._step(span, request, headers)
             span.set_attribute("http.response.status_code", answer.status)
+            duration_s = self._clock.monotonic() - began
+            self._telemetry.served(span, path, answer.status, duration_s, _said(request, answer, duration_s))
             return answer
         finally:
             span.end()
@@ -293,6 +296,15 @@ class StepServer:
             cache=cache,
             error=error.fields() if error else {},
         )
+
+
+def _said(request: StepRequest, answer: StepAnswer, duration_s: float) -> str:
+    """A served request as a line of a log."""
+    what = f"{request.hops[0].step} of {request.customer_id}"
+    if answer.status < 400:
+        return f"{what} done in {duration_s * 1000:.1f} ms"
+    why = next((result.error["errorMessage"] for result in answer.results if result.error), "a later step failed")
+    return f"{what} failed with {answer.status}: {why}"
 
 
 def _journey_attributes(request: StepRequest) -> dict[str, str | int]:

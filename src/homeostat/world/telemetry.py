@@ -1,10 +1,15 @@
-"""Tracing for the processes of the world: one tracer per process, W3C context in and out, batches to Homeostat."""
+"""Telemetry of the processes of the world: spans, log records and metrics, W3C context in and out, to Homeostat."""
 
 import os
 from collections.abc import Mapping
 from typing import Final
 
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -14,11 +19,15 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.trace.status import Status, StatusCode
 
 from homeostat.core.ports import Clock
-from homeostat.world.exporter import PatientExporter
+from homeostat.world.exporter import PatientExporter, PatientLogExporter, PatientMetricExporter
 
 NAMESPACE = "homeostat-demo"
 QUEUE_SPANS_MAX = 4_096
 BATCH_SPANS_MAX = 512
+METRICS_INTERVAL_MS = 5_000
+DURATION_EDGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""Those that the semantic conventions advise."""
+
 REQUEST_START_HEADER = "x-request-start"
 WAITED_US_MAX = 60_000_000
 """A request that claims to have waited longer than a minute is not believed."""
@@ -48,10 +57,53 @@ class Telemetry:
                 )
             )
         self.tracer: Tracer = self._provider.get_tracer("homeostat.world")
+        self._logs, self._metrics = self._others(resource, endpoint, export_interval_ms, clock)
+        self._logger = self._logs.get_logger("homeostat.world")
+        self._durations = self._metrics.get_meter("homeostat.world").create_histogram(
+            "http.server.request.duration",
+            unit="s",
+            description="Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=DURATION_EDGES_S,
+        )
+
+    def _others(
+        self, resource: Resource, endpoint: str | None, export_interval_ms: int, clock: Clock
+    ) -> tuple[LoggerProvider, MeterProvider]:
+        logs = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        if endpoint is None:
+            return logs, MeterProvider(resource=resource, shutdown_on_exit=False)
+        logs.add_log_record_processor(
+            BatchLogRecordProcessor(
+                PatientLogExporter(endpoint, clock.monotonic), schedule_delay_millis=export_interval_ms
+            )
+        )
+        reader = PeriodicExportingMetricReader(
+            PatientMetricExporter(endpoint, clock.monotonic), export_interval_millis=METRICS_INTERVAL_MS
+        )
+        return logs, MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+
+    def served(self, span: Span, route: str, status: int, duration_s: float, said: str) -> None:
+        """Tell of a request: how long it took, and what it was about, as a log record of its span."""
+        context = child_context(span)
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            "http.route": route,
+            "http.response.status_code": status,
+        }
+        self._durations.record(duration_s, attributes, context=context)
+        severity = SeverityNumber.INFO if status < 400 else SeverityNumber.ERROR
+        self._logger.emit(
+            context=context,
+            severity_number=severity,
+            severity_text=severity.name,
+            body=said,
+            attributes=attributes,
+        )
 
     def close(self) -> None:
         """Send what is left."""
-        self._provider.shutdown()
+        for provider in (self._provider, self._logs, self._metrics):
+            provider.shutdown()
 
 
 def context_in(headers: Mapping[str, str]) -> Context:
