@@ -74,16 +74,20 @@ def test_a_fresh_start_answers_and_knows_nothing_yet(tmp_path: Path) -> None:
 def test_every_port_that_it_listens_on_is_said(tmp_path: Path) -> None:
     config = _write(tmp_path, FREE_PORTS.replace("null", "0"))
     command = [*COMMAND, "up", "--config", str(config)]
-    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    output = tmp_path / "said"
+    with output.open("w", encoding="utf-8") as file:
+        process = psutil.Popen(command, stdout=file)
     try:
-        said: list[str] = []
-        while "of Homeostat, for Prometheus" not in (said or [""])[-1]:
-            said.append(process.stdout.readline())
-            assert said[-1], "it ended before it had said everything"
+        deadline = time.monotonic() + DEADLINE_S
+        while not re.search("of Homeostat, for Prometheus.*\n", output.read_text(encoding="utf-8")):
+            assert process.poll() is None, "it ended before it had said everything"
+            assert time.monotonic() < deadline, f"it has not said everything: {output.read_text(encoding='utf-8')}"
+            time.sleep(0.02)
         sockets = process.net_connections()
     finally:
         process.terminate()
-        process.communicate(timeout=DEADLINE_S)
+        process.wait(timeout=DEADLINE_S)
+    said = output.read_text(encoding="utf-8").splitlines(keepends=True)
     udp = {socket.SOCK_DGRAM}
     listening = {one.laddr.port for one in sockets if one.status == psutil.CONN_LISTEN or one.type in udp}
     assert {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", "".join(said))} == listening
