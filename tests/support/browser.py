@@ -11,14 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect, sync_playwright
 
 from homeostat.web import static_dir
 
@@ -33,6 +33,7 @@ needs_browser = [
 
 DEADLINE_S: Final = 30.0
 DEADLINE_MS: Final = DEADLINE_S * 1_000
+WIDTH_SETTLES_MS: Final = 5_000.0
 WCAG: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 CONFIG: Final = """
 server: {{port: {port}, jaeger_query_port: null, prometheus_port: null}}
@@ -122,5 +123,8 @@ def violations(page: Page) -> list[str]:
 
 
 def excess_width(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    """By how many pixels the page is wider than its window, when its charts have followed a change of size."""
+    width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    with suppress(TimeoutError):
+        page.wait_for_function(f"{width} <= 0", timeout=WIDTH_SETTLES_MS)
+    return page.evaluate(width)

@@ -19,6 +19,7 @@ from homeostat.api.context import Context
 from homeostat.api.feeds import Feeds
 from homeostat.api.server import serving
 from homeostat.api.tally import Tally
+from homeostat.background import Background
 from homeostat.bus import LocalBus
 
 PATIENCE_S = 10
@@ -215,7 +216,9 @@ async def test_a_server_that_stops_lets_its_watchers_go(setup: Setup) -> None:
 def feeds_of(setup: Setup) -> Feeds:
     """The feeds alone, to be ticked by hand."""
     parts = setup.parts()
-    return Feeds(Context(parts=parts, tally=Tally(parts.state, parts.bus), world=None))
+    return Feeds(
+        Context(parts=parts, tally=Tally(parts.state, parts.bus), world=None, background=Background(parts.clock))
+    )
 
 
 async def published(setup: Setup, topic: str) -> list[dict[str, object]]:
