@@ -32,11 +32,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A Homeostat that watches a shop, in the mode in which a person approves."""
     with homeostat(tmp_path_factory.mktemp("shop")) as running:
         calm = {"flag": FLAG, "value": False, "reason": "the tests begin with a shop that works"}
-        httpx2.post(f"{running.url}/api/remediation/feature-flag", json=calm).raise_for_status()
+        httpx2.post(f"{running.url}/api/remediation/feature-flag", json=calm, timeout=30.0).raise_for_status()
         traffic = Shop(running.url, running.otlp).open()
         try:
             deadline = time.monotonic() + DEADLINE_S
-            while len(httpx2.get(f"{running.url}/api/services").json()) < 3:
+            while len(httpx2.get(f"{running.url}/api/services", timeout=30.0).json()) < 3:
                 assert time.monotonic() < deadline, "the shop was not seen"
                 time.sleep(0.1)
             yield running
@@ -46,7 +46,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def _some_trace(url: str) -> str:
     deadline = time.monotonic() + DEADLINE_S
-    while not (traces := httpx2.get(f"{url}/api/traces?limit=1").json()["traces"]):
+    while not (traces := httpx2.get(f"{url}/api/traces?limit=1", timeout=30.0).json()["traces"]):
         assert time.monotonic() < deadline, "no trace was stored"
         time.sleep(0.1)
     return traces[0]["trace_id"]
@@ -61,7 +61,7 @@ def _pages(running: Running) -> dict[str, str]:
         f"/traces/{_some_trace(running.url)}": ".wrow",
         "/nowhere": ".empty",
     }
-    incidents = httpx2.get(f"{running.url}/api/incidents").json()
+    incidents = httpx2.get(f"{running.url}/api/incidents", timeout=30.0).json()
     return pages | ({f"/incidents/{incidents[0]['id']}": ".timeline"} if incidents else {})
 
 

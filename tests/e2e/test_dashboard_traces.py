@@ -46,7 +46,7 @@ def market_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def _traces(running: Running, question: str) -> list[str]:
-    found = httpx2.get(f"{running.url}/api/traces?{question}").json()["traces"]
+    found = httpx2.get(f"{running.url}/api/traces?{question}", timeout=30.0).json()["traces"]
     return [one["trace_id"] for one in found]
 
 

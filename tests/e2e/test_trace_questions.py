@@ -50,7 +50,8 @@ def _asked(url: str, *arguments: str) -> str:
 
 def _wait_for(url: str, count: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while len(httpx2.get(f"{url}/api/traces", params={"service": "orders", "limit": 100}).json()["traces"]) < count:
+    asked = {"service": "orders", "limit": 100}
+    while len(httpx2.get(f"{url}/api/traces", params=asked, timeout=30.0).json()["traces"]) < count:
         assert time.monotonic() < deadline, "the traces have not arrived"
         time.sleep(0.05)
 
@@ -75,6 +76,8 @@ def test_traces_are_searched_compared_and_explained(tmp_path: Path) -> None:
         assert "nothing to compare" in why
 
         jaeger = ready["jaeger_query"]
-        assert httpx2.get(f"{jaeger}/api/services").json()["data"] == ["orders"]
-        found = httpx2.get(f"{jaeger}/api/traces", params={"service": "orders", "tags": '{"cache":"miss"}'}).json()
+        assert httpx2.get(f"{jaeger}/api/services", timeout=30.0).json()["data"] == ["orders"]
+        found = httpx2.get(
+            f"{jaeger}/api/traces", params={"service": "orders", "tags": '{"cache":"miss"}'}, timeout=30.0
+        ).json()
         assert [trace["traceID"] for trace in found["data"]] == ids[::3][::-1]

@@ -60,15 +60,15 @@ def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_fresh_start_answers_and_knows_nothing_yet(tmp_path: Path) -> None:
     with _up(_write(tmp_path, FREE_PORTS)) as ready:
-        overview = httpx2.get(f"{ready['url']}/api/overview").json()
+        overview = httpx2.get(f"{ready['url']}/api/overview", timeout=30.0).json()
         assert overview["health"]["status"] == "unknown"
         assert overview["services"] == []
         assert overview["mode"] == "observe"
         deadline = time.monotonic() + DEADLINE_S
-        while not httpx2.get(f"{ready['url']}/api/self-healing/health").json()["monitoring_active"]:
+        while not httpx2.get(f"{ready['url']}/api/self-healing/health", timeout=30.0).json()["monitoring_active"]:
             assert time.monotonic() < deadline, "the loop has not looked"
             time.sleep(0.02)
-        assert httpx2.get(f"{ready['url']}/api/health").json()["status"] == "ok"
+        assert httpx2.get(f"{ready['url']}/api/health", timeout=30.0).json()["status"] == "ok"
 
 
 def test_every_port_that_it_listens_on_is_said(tmp_path: Path) -> None:
