@@ -52,12 +52,17 @@ spec:
         good: {metricSource: {type: homeostat, spec: {signal: good_requests}}}
         total: {metricSource: {type: homeostat, spec: {signal: requests}}}
   objectives: [{target: 0.99}]
+---
+apiVersion: openslo/v1
+kind: AlertNotificationTarget
+metadata: {name: pager}
+spec: {target: email}
 """
 
 
 def _until(url: str, holds: str, say_what: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while holds not in httpx2.get(url).text:
+    while holds not in httpx2.get(url, timeout=30.0).text:
         assert time.monotonic() < deadline, say_what
         time.sleep(0.1)
 
@@ -74,14 +79,14 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         _until(f"{running.url}/api/services", "payment", "the market was not seen")
         _until(f"{running.url}/api/logs/counts", f'"total":{RECORDS}', "the log records were not stored")
         _until(f"{running.url}/api/metrics-catalog", "shop.charge.duration", "the metrics were not stored")
-        httpx2.post(f"{running.url}/api/slos", json=OBJECTIVE).raise_for_status()
+        httpx2.post(f"{running.url}/api/slos", json=OBJECTIVE, timeout=30.0).raise_for_status()
         told = {"title": "payment 1.4.3 deployed", "services": ["payment"], "change": "deployment"}
-        httpx2.post(f"{running.url}/api/events", json=told).raise_for_status()
+        httpx2.post(f"{running.url}/api/events", json=told, timeout=30.0).raise_for_status()
         yield running
 
 
 def _objective(url: str, name: str) -> str:
-    return next(slo["id"] for slo in httpx2.get(f"{url}/api/slos").json() if slo["name"] == name)
+    return next(slo["id"] for slo in httpx2.get(f"{url}/api/slos", timeout=30.0).json() if slo["name"] == name)
 
 
 def _pages(running: Running) -> dict[str, str]:
@@ -146,6 +151,7 @@ def test_an_openslo_file_is_looked_at_before_it_is_taken(page: Page, spoken: Run
     page.get_by_label("Its text").fill(OPENSLO)
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("Would bring: 1 new objective")).to_be_visible()
+    expect(page.get_by_text("'pager' is not used: alerts go where alerting")).to_be_visible()
     page.get_by_role("button", name="Import").click()
     page.get_by_role("link", name="Mail answers").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Mail answers")

@@ -50,6 +50,15 @@ DEADLINE_S = 30.0
 REQUESTS, FAILED = 50, 20
 
 
+NOTIFICATION_TARGET = """\
+---
+apiVersion: openslo/v1
+kind: AlertNotificationTarget
+metadata: {name: pager}
+spec: {target: email}
+"""
+
+
 @contextmanager
 def up(folder: Path) -> Iterator[dict[str, str]]:
     """A real Homeostat over the folder."""
@@ -118,7 +127,7 @@ def test_a_burning_budget_is_told_and_survives_a_restart(tmp_path: Path) -> None
         assert {event["source"] for event in alerts} == {f"slo:{slo_id}"}
         shown = homeostat(url, "show", slo_id)
         assert "Budget left: -3,900.0 %; spent" in shown
-        compatible = httpx2.get(f"{url}/api/observability/slo/{slo_id}").json()
+        compatible = httpx2.get(f"{url}/api/observability/slo/{slo_id}", timeout=30.0).json()
         assert (compatible["status"], compatible["current_percentage"]) == ("breached", pytest.approx(60))
         assert 'service_name="shop"' in homeostat(url, "rules", slo_id)
     with up(tmp_path) as ready:
@@ -131,6 +140,9 @@ def test_a_burning_budget_is_told_and_survives_a_restart(tmp_path: Path) -> None
         assert json.loads(homeostat(url, "list", "--json")) == []
         until(lambda: all(event["ended_at"] for event in _events(url)))
         assert "made" in homeostat(url, "import", "-", text=text)
+        told = homeostat(url, "import", "-", "--dry-run", text=text + NOTIFICATION_TARGET)
+        assert "Note: body:" in told
+        assert "'pager' is not used: alerts go where alerting" in told
         assert json.loads(homeostat(url, "list", "--json"))[0]["id"] == slo_id
 
 
@@ -141,11 +153,11 @@ def test_what_the_rules_ask_prometheus_for_is_what_homeostat_shows_it(tmp_path: 
     with up(tmp_path) as ready:
         url = ready["url"]
         homeostat(url, "import", "-", text=OPENSLO)
-        assert httpx2.post(f"{url}/api/slos", json=slo).status_code == 201
+        assert httpx2.post(f"{url}/api/slos", json=slo, timeout=30.0).status_code == 201
         serve(ready["otlp_http"])
         for one in json.loads(homeostat(url, "list", "--json")):
             until(lambda slo_id=one["id"]: _counted(url, slo_id))
-        shown = httpx2.get(f"{url}/metrics").text.splitlines()
+        shown = httpx2.get(f"{url}/metrics", timeout=30.0).text.splitlines()
         asked = set(re.findall(r"increase\((\w+)\{(.*?)\}\[", homeostat(url, "rules")))
         assert len(asked) == 4
         for metric, matchers in asked:
@@ -173,11 +185,11 @@ def test_a_bad_openslo_file_is_named_before_anything_is_started(tmp_path: Path) 
 
 def _counted(url: str, slo_id: str) -> dict[str, Any] | None:
     """The objective, once every request has been counted."""
-    found = httpx2.get(f"{url}/api/slos/{slo_id}").json()["slo"]
+    found = httpx2.get(f"{url}/api/slos/{slo_id}", timeout=30.0).json()["slo"]
     return found if found["total"] == REQUESTS else None
 
 
 def _events(url: str) -> list[dict[str, Any]]:
-    answer = httpx2.get(f"{url}/api/events", params={"type": "alert"}).json()
+    answer = httpx2.get(f"{url}/api/events", params={"type": "alert"}, timeout=30.0).json()
     events = [one["event"] for one in answer["events"]]
     return [event for event in events if event["source"].startswith("slo:")]

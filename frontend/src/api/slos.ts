@@ -133,6 +133,7 @@ export interface SloImport {
   slos: SloAnswer[];
   created: string[];
   updated: string[];
+  notes: string[];
 }
 
 const EVERY_MS = 15_000;

@@ -97,6 +97,7 @@ class SloImport(Answer):
     slos: list[SloAnswer]
     created: list[str]
     updated: list[str]
+    notes: list[str]  # what the text says and has no effect here, with line and key
 
 
 class SloDeleted(Answer):

@@ -27,7 +27,7 @@ from homeostat.core.errors import BadRequestError, ConfigError, StoreError
 from homeostat.core.slo import Slo
 from homeostat.observe.slo import SloService
 from homeostat.observe.slo.definitions import HEALING_SERVICE
-from homeostat.observe.slo.openslo_read import read_openslo
+from homeostat.observe.slo.openslo_read import read_with_notes
 from homeostat.observe.slo.openslo_write import openslo_yaml
 from homeostat.observe.slo.prometheus_rules import prometheus_rules
 
@@ -63,20 +63,20 @@ async def import_openslo(request: Request, here: Here, dry_run: bool = False) ->
     service, body = _slos(here), await request.body()
     try:
         text = body.decode()
-        read = await to_thread.run_sync(
-            read_openslo, text, "body", here.parts.clock.now()
-        )  # a large one takes seconds
+        # a large one takes seconds
+        read = await to_thread.run_sync(read_with_notes, text, "body", here.parts.clock.now())
     except UnicodeDecodeError as error:
         raise BadRequestError("The body is not UTF-8 text. Send OpenSLO v1 as YAML or JSON.") from error
     except ConfigError as error:
         raise BadRequestError(str(error)) from error
     known = {slo.id for slo in service.book.all()}
     if not dry_run:
-        await service.put(read)
+        await service.put(read.slos)
     return SloImport(
-        slos=[slo_answer(slo, None if dry_run else service.status(slo.id)) for slo in read],
-        created=[slo.id for slo in read if slo.id not in known],
-        updated=[slo.id for slo in read if slo.id in known],
+        slos=[slo_answer(slo, None if dry_run else service.status(slo.id)) for slo in read.slos],
+        created=[slo.id for slo in read.slos if slo.id not in known],
+        updated=[slo.id for slo in read.slos if slo.id in known],
+        notes=read.notes,
     )
 
 

@@ -122,6 +122,8 @@ def import_slos(
         for slo in cast("list[Row]", answer["slos"]):
             done = "made" if slo["id"] in created else "replaced"
             print(f"{slo['id']}  {slo['name']}: {'would be ' if dry_run else ''}{done}")
+        for note in cast("list[str]", answer["notes"]):
+            print(f"Note: {note}")
 
 
 @app.command("export")

@@ -14,9 +14,8 @@ from api_parts import NOW, NOW_S, RedTable, Setup
 from homeostat.api import slos
 from homeostat.core.config import SloConfig
 from homeostat.core.red import HISTOGRAM_BUCKETS, RedMinutes, share_within
-from homeostat.core.slo import Slo
 from homeostat.observe.slo import SloService, Sources
-from homeostat.observe.slo.openslo_read import read_openslo
+from homeostat.observe.slo.openslo_read import Read, read_with_notes
 from homeostat.runtime import SystemIds
 
 COMPATIBLE = ("/api/v3/observability", "/api/observability")
@@ -193,6 +192,7 @@ async def test_openslo_goes_in_and_comes_out_as_it_was(setup: Setup) -> None:
         )
         assert len(tried.json()["created"]) == 5
         assert len((await client.get("/api/slos")).json()) == 5
+        assert tried.json()["notes"] == []
         broken = await client.post("/api/slos/import", content=body.replace(b"target: 0.9", b"target: 9"))
         assert broken.status_code == 400
         assert "body:" in broken.json()["detail"]
@@ -202,11 +202,11 @@ async def test_openslo_goes_in_and_comes_out_as_it_was(setup: Setup) -> None:
 async def test_openslo_is_read_beside_the_event_loop(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def read(text: str, file: str, now: datetime) -> list[Slo]:
+    def read(text: str, file: str, now: datetime) -> Read:
         threads.append(threading.get_ident())
-        return read_openslo(text, file, now)
+        return read_with_notes(text, file, now)
 
-    monkeypatch.setattr(slos, "read_openslo", read)
+    monkeypatch.setattr(slos, "read_with_notes", read)
     async with serving(setup, defaults=True) as client:
         text = (await client.get("/api/slos/export")).text
         assert (await client.post("/api/slos/import", content=text.encode())).status_code == 200

@@ -47,6 +47,11 @@ function Outcome({ answer, done }: { answer: Imported; done: boolean }) {
               </span>
             </li>
           ))}
+          {answer.notes.map((note) => (
+            <li key={note}>
+              Note: <span className="quiet">{note}</span>
+            </li>
+          ))}
         </ul>
       </div>
     </div>

@@ -30,6 +30,7 @@ SEVERITIES: Final = {
     "info": Severity.LOW,
     "sev4": Severity.LOW,
 }
+TARGETS_NOTE: Final = "not used: alerts go where alerting in Homeostat's configuration says"
 _POLICY: Final = {
     "description",
     "alertWhenNoData",
@@ -73,6 +74,11 @@ class AlertReader:
             policy.problem("alertWhenNoData", what, "Set it to false; Homeostat alerts when traces stop")
         if policy.boolean("alertWhenBreaching") is False:
             policy.problem("alertWhenBreaching", "such a policy would never alert", "Set it to true, or leave it out")
+        if policy.boolean("alertWhenResolved") is False:
+            what = "the end of an alert is always told"
+            policy.problem("alertWhenResolved", what, "Set it to true, or leave it out")
+        if policy.has("notificationTargets"):
+            policy.note("notificationTargets", TARGETS_NOTE)
         return policy
 
     def _rule(self, entry: Node) -> BurnRule | None:

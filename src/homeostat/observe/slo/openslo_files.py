@@ -1,5 +1,6 @@
 """The OpenSLO files that the configuration names. Read by ``book`` at the start."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 from homeostat.core.errors import ConfigError, ConfigProblem
 from homeostat.core.slo import Slo
 from homeostat.observe.slo.openslo_nodes import TEXT_BYTES_MAX
-from homeostat.observe.slo.openslo_read import read_openslo
+from homeostat.observe.slo.openslo_read import read_with_notes
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -18,7 +21,7 @@ def read_paths(paths: Sequence[Path], now: datetime) -> list[Slo]:
     found: dict[str, tuple[Slo, Path]] = {}
     for path in _files(paths, problems):
         try:
-            slos = read_openslo(_text(path), str(path), now)
+            read = read_with_notes(_text(path), str(path), now)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -28,7 +31,9 @@ def read_paths(paths: Sequence[Path], now: datetime) -> list[Slo]:
                 ConfigProblem(str(path), 0, "(file)", reason, "Name a readable OpenSLO file in slo.files")
             )
             continue
-        for slo in slos:
+        for note in read.notes:
+            log.warning("%s", note)
+        for slo in read.slos:
             if slo.id in found:
                 what = f"{slo.name!r} is also in {found[slo.id][1]}"
                 problems.append(ConfigProblem(str(path), 0, "metadata.name", what, "Keep one of them"))

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -31,6 +31,13 @@ class Problems:
 
     file: str
     found: list[ConfigProblem]
+    notes: list[str] = field(default_factory=list[str])  # what is right and not used here, for people
+
+    def note(self, line: int, key: str, message: str) -> None:
+        """Something that has no effect, up to ``PROBLEMS_MAX``."""
+        text = _sayable(f"{self.file}:{line}: {key}: {message}")
+        if text not in self.notes and len(self.notes) < PROBLEMS_MAX:
+            self.notes.append(text)
 
     def add(self, line: int, key: str, message: str, remedy: str) -> None:
         """One more; what several objectives refer to is told once."""
@@ -88,6 +95,10 @@ class Node:
     def problem(self, name: str, message: str, remedy: str) -> None:
         """Something is wrong with one of the keys (or, with an empty name, with the whole)."""
         self._problems.add(self.line(name), self.path(name) or "(document)", message, remedy)
+
+    def note(self, name: str, message: str) -> None:
+        """One of the keys is right and has no effect here."""
+        self._problems.note(self.line(name), self.path(name), message)
 
     def path(self, name: str) -> str:
         """``spec.objectives.0.target``."""

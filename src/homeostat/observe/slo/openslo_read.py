@@ -1,7 +1,7 @@
 """OpenSLO v1 into objectives: https://github.com/OpenSLO/OpenSLO. All problems at once; nothing is half read.
 
 Kinds: SLO (one objective of ours for each of its objectives), SLI, Service, DataSource, AlertPolicy, AlertCondition.
-AlertNotificationTargets are read over: where alerts go is ``alerting`` in the configuration.
+AlertNotificationTargets are noted and not used: where alerts go is ``alerting`` in the configuration.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from homeostat.core.slo import Sli, Slo
 from homeostat.observe.slo import openslo_metrics as metrics
 from homeostat.observe.slo.checks import complaints
 from homeostat.observe.slo.definitions import ratio, stable_id
-from homeostat.observe.slo.openslo_alerts import AlertReader
+from homeostat.observe.slo.openslo_alerts import TARGETS_NOTE, AlertReader
 from homeostat.observe.slo.openslo_nodes import Node, Problems, parse
 
 API_VERSION: Final = "openslo/v1"
@@ -44,8 +44,21 @@ _SPEC: Final = {
 _OBJECTIVE: Final = {"displayName", "op", "value", "target", "targetPercent", "timeSliceTarget", "timeSliceWindow"}
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is in a text."""
+
+    slos: list[Slo]
+    notes: list[str]  # with file, line and key: what has no effect here
+
+
 def read_openslo(text: str, file: str, now: datetime) -> list[Slo]:
-    """The objectives of a text. Raises ConfigError with every problem found, or when there is no SLO in it."""
+    """The objectives of a text, as ``read_with_notes`` reads them."""
+    return read_with_notes(text, file, now).slos
+
+
+def read_with_notes(text: str, file: str, now: datetime) -> Read:
+    """Raises ConfigError with every problem found, or when there is no SLO in the text."""
     problems = Problems(file, [])
     documents = parse(text, problems)
     reader = _Reader(problems, now)
@@ -54,7 +67,7 @@ def read_openslo(text: str, file: str, now: datetime) -> list[Slo]:
         problems.add(1, "kind", "there is no SLO in it", "Add a document with kind: SLO")
     if problems.found:
         raise ConfigError(problems.found)
-    return slos
+    return Read(slos, problems.notes)
 
 
 @dataclass(slots=True)
@@ -95,6 +108,8 @@ class _Reader:
                 self.types[name] = spec.text("type", required=True) or ""
             case "AlertPolicy" | "AlertCondition":
                 self.alerts.note(kind, name, document)
+            case "AlertNotificationTarget":
+                document.note("kind", f"{name!r} is {TARGETS_NOTE}")
             case _:
                 pass
         return kind

@@ -18,7 +18,7 @@ from homeostat.observe.slo.checks import complaints
 from homeostat.observe.slo.definitions import default_slos
 from homeostat.observe.slo.openslo_files import read_paths
 from homeostat.observe.slo.openslo_nodes import PROBLEMS_MAX
-from homeostat.observe.slo.openslo_read import read_openslo
+from homeostat.observe.slo.openslo_read import read_openslo, read_with_notes
 from homeostat.observe.slo.openslo_write import openslo_yaml
 
 RATIO = """\
@@ -223,6 +223,33 @@ def test_a_condition_by_reference_keeps_its_name_and_its_short_window() -> None:
     assert "there is no AlertPolicy 'say' here" in str(
         problems(ALERTING.replace("PolicyRef: tell", "PolicyRef: say"))
     )
+
+
+def test_what_has_no_effect_here_is_refused_or_noted() -> None:
+    assert read_with_notes(ALERTING, "slo.yaml", NOW).notes == []
+    (told,) = problems(ALERTING.replace("alertWhenResolved: true", "alertWhenResolved: false"))
+    assert "spec.alertWhenResolved: the end of an alert is always told. Set it to true" in told
+    text = (
+        ALERTING
+        + """\
+  notificationTargets: [{targetRef: mail}]
+---
+apiVersion: openslo/v1
+kind: AlertNotificationTarget
+metadata: {name: mail}
+spec: {target: email}
+"""
+    )
+    both = (
+        text
+        + "---\n"
+        + RATIO.replace("name: checkout\n", "name: other\n", 1)
+        + "  alertPolicies: [{alertPolicyRef: tell}]\n"
+    )
+    for one in (text, both):
+        target, policy = read_with_notes(one, "slo.yaml", NOW).notes
+        assert target.startswith("slo.yaml:40: kind: 'mail' is not used: alerts go where alerting")
+        assert policy.startswith("slo.yaml:37: spec.notificationTargets: not used: alerts go where alerting")
 
 
 @pytest.mark.parametrize(
