@@ -52,10 +52,15 @@ def _text(path: Path) -> str:
 
 def _files(paths: Sequence[Path], problems: list[ConfigProblem]) -> Iterator[Path]:
     for path in paths:
-        if not path.is_dir():
-            yield path
+        try:
+            if not path.is_dir():
+                yield path
+                continue
+            inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
+        except OSError as error:
+            reason, remedy = error.strerror or "it cannot be read", "Let Homeostat's user read it and what is in it"
+            problems.append(ConfigProblem(str(path), 0, "(directory)", reason, remedy))
             continue
-        inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
         if not inside:
             remedy = f"Put files that end in {', '.join(SUFFIXES)} there, or leave it out of slo.files"
             problems.append(ConfigProblem(str(path), 0, "(directory)", "there is no OpenSLO file in it", remedy))

@@ -1,6 +1,8 @@
 """OpenSLO in and out: what is exported reads back the same, and what is wrong is named with its line and remedy."""
 
+import errno
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -398,6 +400,25 @@ def test_files_and_directories_are_read_and_doubles_named(tmp_path: Path) -> Non
     assert "b.json:1: metadata: it is missing" in told
     assert "is also in" in told
     assert "large.yaml:0: (file): it is larger than 1 MiB" in told
+    assert "absent.yaml:0: (file): No such file or directory" in told
+
+
+def test_a_directory_that_cannot_be_read_is_named_beside_the_other_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, listed = tmp_path / "closed", Path.iterdir
+    closed.mkdir()
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == closed:  # whoever runs the tests may be root, who may read everything
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(ConfigError) as caught:
+        read_paths([closed, tmp_path / "absent.yaml"], NOW)
+    told = str(caught.value)
+    assert f"{closed}:0: (directory): Permission denied. Let Homeostat's user read it" in told
     assert "absent.yaml:0: (file): No such file or directory" in told
 
 
