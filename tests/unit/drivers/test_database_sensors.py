@@ -107,21 +107,62 @@ async def test_a_redis_shows_its_figures_and_its_slow_commands_without_their_dat
 async def test_slow_commands_that_were_gone_before_they_were_read_are_counted(tmp_path: Path) -> None:
     with redis_server(tmp_path) as port:
         client = redis.Redis(port=port)
-        client.config_set("slowlog-log-slower-than", 0)
         client.config_set("slowlog-max-len", 5)
+        before = _pushed_slowly(client, 1)
         taken = Taken()
         telemetry, reader = _looking(taken), RedisReader(RedisWatch(url=f"redis://127.0.0.1:{port}"))
         await telemetry.look(reader)
         assert taken.values["redis.slowlog.missed"] == 0
-        for number in range(20):
-            client.lpush("list", number)
+        after = _pushed_slowly(client, 20)
         await telemetry.look(reader)
-        missed = taken.values["redis.slowlog.missed"]
-        told = sum(span.name == "LPUSH" for span in taken.spans)
-        assert told + missed >= 20, "each is told or counted"
-        assert 15 <= missed <= 20 + len(taken.spans)
+        assert sum(span.name == "LPUSH" for span in taken.spans) == 5
+        assert taken.values["redis.slowlog.missed"] == after - before - len(taken.spans) >= 15
+        await telemetry.look(reader)
+        assert taken.values["redis.slowlog.missed"] == after - before - len(taken.spans), "each is counted once"
         client.close()
         await reader.close()
+
+
+@needs_redis
+async def test_a_slow_log_that_was_cleared_before_the_first_look_misses_nothing(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as port:
+        client = redis.Redis(port=port)
+        assert _pushed_slowly(client, 20) >= 20
+        client.slowlog_reset()
+        taken = Taken()
+        telemetry, reader = _looking(taken), RedisReader(RedisWatch(url=f"redis://127.0.0.1:{port}"))
+        await telemetry.look(reader)
+        assert "redis.slowlog.missed" not in taken.values, "nobody knows"
+        _pushed_slowly(client, 3)
+        await telemetry.look(reader)
+        assert sum(span.name == "LPUSH" for span in taken.spans) == 3
+        assert taken.values["redis.slowlog.missed"] == 0
+        client.close()
+        await reader.close()
+
+
+@needs_redis
+async def test_of_a_slow_log_that_may_not_be_read_nothing_is_said(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as port:
+        client = redis.Redis(port=port)
+        client.acl_setuser("watcher", enabled=True, passwords=["+hidden"], commands=["+@all", "-slowlog"])
+        taken = Taken()
+        reader = RedisReader(RedisWatch(url=f"redis://watcher:hidden@127.0.0.1:{port}"))
+        await _looking(taken).look(reader)
+        assert (taken.values["up"], "redis.memory.used" in taken.values) == (1, True)
+        assert "redis.slowlog.missed" not in taken.values
+        client.close()
+        await reader.close()
+
+
+def _pushed_slowly(client: redis.Redis, times: int) -> int:
+    """Commands that are slow, and no others are; returns the number that the newest entry of the slow log got."""
+    client.config_set("slowlog-log-slower-than", 0)
+    for number in range(times):
+        client.lpush("list", number)
+    client.config_set("slowlog-log-slower-than", -1)
+    (newest,) = client.slowlog_get(1)
+    return int(newest["id"])
 
 
 @needs_redis

@@ -57,7 +57,7 @@ class RedisReader:
         self._watch = watch
         self._client: Redis | None = None
         self._run_id: str | None = None  # not looked yet
-        self._seen = -1  # newest entry of the slow log that became a span
+        self._seen: int | None = None  # newest known entry of the slow log; None: not known where its numbers stand
         self._missed = 0  # entries that the server dropped before they were read
         where = urlsplit(watch.url)
         self._address = where.netloc.rpartition("@")[2] or where.path
@@ -94,18 +94,27 @@ class RedisReader:
         except (RedisError, OSError, ValueError) as error:
             await self.close()
             raise UnreachableError(f"{error}. Look at watch.redis.url, and whether the server runs.") from error
-        run_id = str(info.get("run_id", ""))
-        newest = max((int(entry["id"]) for entry in entries), default=-1)
-        if self._run_id is None:
-            self._seen = newest  # what was slow before the first look may have been told by an earlier Homeostat
+        self._tell_slow(entries, str(info.get("run_id", "")), spans)
+        if self._seen is not None:  # of a log that never showed an entry nobody knows what it dropped
+            metrics.total("redis.slowlog.missed", self._missed, "{entry}")
+
+    def _tell_slow(self, entries: list[dict[str, Any]], run_id: str, spans: Spans) -> None:
+        """What is new in the slow log as spans; and count what is gone, as the server numbers without a gap."""
+        numbers = [int(entry["id"]) for entry in entries]
+        if self._run_id is None:  # what was slow before the first look may have been told by an earlier Homeostat
+            self._seen = max(numbers, default=None)
         elif run_id != self._run_id:
             self._seen = -1  # another run of the server: it numbers from the start
+        elif self._seen is None and numbers:
+            self._seen = min(numbers) - 1  # it was empty, which may be after a reset at any number
         self._run_id = run_id
-        fresh = [entry for entry in entries if int(entry["id"]) > self._seen]
-        self._missed += max(0, newest - self._seen) - len(fresh)  # they are numbered without a gap
+        if self._seen is None or not numbers:
+            return
+        fresh = [entry for entry, number in zip(entries, numbers, strict=True) if number > self._seen]
+        newest = max(self._seen, *numbers)
+        self._missed += newest - self._seen - len(fresh)
+        self._seen = newest
         slow_commands(fresh, run_id, spans)
-        self._seen = max(newest, self._seen)
-        metrics.total("redis.slowlog.missed", self._missed, "{entry}")
 
     def _connected(self) -> "Redis":
         if self._client is None:
