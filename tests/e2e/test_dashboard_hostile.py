@@ -167,7 +167,9 @@ def test_a_span_with_thousands_of_attributes_is_shown_in_part_and_searched_in_wh
     panel.get_by_role("button", name="all 10,000 characters").click()
     panel.get_by_role("button", name="Show all 1,024").click()
     expect(panel.locator(".pairs dt")).to_have_count(KEPT)
-    expect(page.get_by_role("complementary")).to_contain_text("3,977 more attributes were sent and cut off")
+    expect(page.get_by_role("complementary")).to_contain_text(
+        "3,977 more are not here: cut off by the sender or at intake"
+    )
     find = page.get_by_label("Find in this trace")
     find.fill(f"KEY.{KEPT - 2:05}=x")
     expect(page.get_by_role("search", name="Within the trace").get_by_role("status")).to_have_text("1 of 1")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from support.browser import (
     DEADLINE_MS,
@@ -143,6 +143,31 @@ def test_a_trace_shows_its_critical_path_and_finds_texts(page: Page, market_plac
     find.fill("")
     page.get_by_role("columnheader", name="In itself").get_by_role("button").click()
     expect(page.locator(".spans__body .spans__row").first).to_contain_text("SELECT accounts")
+
+
+def test_a_text_is_not_said_to_be_nowhere_before_all_was_searched(page: Page, market_place: Running) -> None:
+    slow = _traces(market_place, "service=database&min_duration_ms=300")[0]
+    page.goto(f"{market_place.url}/traces/{slow}")
+    waiting: list[Route] = []
+    page.route("**/matches?*", lambda route: waiting.append(route))  # noqa: PLW0108 - a method of a builtin is not taken
+    find = page.get_by_label("Find in this trace")
+    told = page.get_by_role("search", name="Within the trace").get_by_role("status")
+    find.fill("nowhere at all")
+    expect(told).to_have_text("searching …")
+    page.unroute("**/matches?*")
+    page.route("**/matches?*", lambda route: route.fulfill(status=503, json={"detail": "not now"}))
+    find.fill("nowhere else")
+    expect(told).to_have_text("attributes not searched", timeout=DEADLINE_MS)
+    page.unroute("**/matches?*")
+    find.fill("nowhere to be found")
+    expect(told).to_have_text("no span")
+    find.fill("")
+    find.focus()
+    page.keyboard.insert_text("x" * 2_000)
+    expect(find).to_have_value("x" * 1_000)
+    expect(told).to_have_text("no span")
+    for route in waiting:
+        route.abort()
 
 
 def test_the_map_shows_who_calls_whom_with_a_table_and_leads_to_traces(page: Page, market_place: Running) -> None:

@@ -290,7 +290,7 @@ export interface Span {
   scope: string;
   events: SpanEvent[];
   links: SpanLink[];
-  dropped_attributes: number;
+  dropped_attributes: number | null; // null: not known
 }
 
 export interface Trace {

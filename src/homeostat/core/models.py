@@ -415,7 +415,7 @@ class Span(Model):
     scope: str = ""
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanLink, ...] = ()
-    dropped_attributes: int = 0  # that the sender or the intake's bound cut off
+    dropped_attributes: int | None = None  # cut off by the sender or at intake; None: the store does not know
 
 
 class Trace(Model):

@@ -1,9 +1,10 @@
-import { useMemo } from "react";
+import { useMemo, useRef } from "react";
 
 import type { Dependencies, RequestFigures } from "../../api/traceTypes";
 import type { ServiceStatus } from "../../api/types";
 import { duration, percent, rate } from "../../lib/format";
 import { serviceMarks } from "../../lib/status";
+import { useWidth } from "../../lib/useWidth";
 import { ServiceName } from "../../ui/ServiceName";
 import { Status } from "../../ui/Status";
 import { Value } from "../../ui/Value";
@@ -11,6 +12,9 @@ import { graphOf, NODE_HEIGHT, NODE_WIDTH, type Place, type Wire } from "./graph
 
 const THINNEST = 1.25;
 const PER_DECADE = 0.8;
+/** A map that is a little too wide is made smaller; one that is much too wide is scrolled. */
+const SMALLEST = 0.8;
+const PADDING = 16;
 
 interface Props {
   data: Dependencies;
@@ -89,11 +93,14 @@ export function Diagram({ data, figures, health, seconds, chosen, onChoose }: Pr
     const touching = data.dependencies.filter((edge) => edge.caller === chosen || edge.callee === chosen);
     return new Set([chosen, ...touching.flatMap((edge) => [edge.caller, edge.callee])]);
   }, [data, chosen]);
+  const box = useRef<HTMLElement>(null);
+  const room = useWidth(box) - PADDING;
+  const zoom = room <= 0 ? 1 : Math.min(1, Math.max(SMALLEST, room / graph.width));
   return (
     // A scrolling region has to be reachable by keyboard.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <section className="card diagram" aria-label="Map" tabIndex={0}>
-      <div className="diagram__sheet" style={{ width: graph.width, height: graph.height }}>
+    <section ref={box} className="card diagram" aria-label="Map" tabIndex={0} data-cut={room > 0 && graph.width * zoom > room + 1}>
+      <div className="diagram__sheet" style={{ width: graph.width, height: graph.height, zoom }}>
         <svg width={graph.width} height={graph.height} aria-hidden="true">
           <defs>
             {["", "-bad"].map((kind) => (

@@ -9,6 +9,9 @@ export const NODE_WIDTH = 220;
 export const NODE_HEIGHT = 78;
 const GAP_X = 104;
 const GAP_Y = 22;
+const LABEL_T = 0.62; // along a line, whose control points are half-way: its place, as shares of both distances
+const LABEL_X = 1.5 * LABEL_T * (1 - LABEL_T) + LABEL_T ** 3;
+const LABEL_Y = 3 * LABEL_T ** 2 - 2 * LABEL_T ** 3;
 const MARGIN = 12;
 const ALONE_COLUMNS = 5; // services without calls stand in rows below
 const SWEEPS = 8;
@@ -121,8 +124,9 @@ function wire(dependency: Dependency, from: Place, to: Place): Wire {
   return {
     dependency,
     path: `M${startX} ${startY}C${startX + bend} ${startY + drop} ${endX - bend} ${endY + drop} ${endX - 5} ${endY}`,
-    labelX: (startX + endX) / 2,
-    labelY: (startY + endY) / 2 + drop * 0.75,
+    // Nearer to its end: what leaves one service for several has its words apart.
+    labelX: backward ? (startX + endX) / 2 : startX + (endX - startX) * LABEL_X,
+    labelY: backward ? (startY + endY) / 2 + drop * 0.75 : startY + (endY - startY) * LABEL_Y,
     backward,
   };
 }

@@ -1,21 +1,27 @@
 import { Button } from "../../ui/Button";
 import { Icon } from "../../ui/Icon";
+import { foundText, type Searching } from "./find";
+
+/** The API takes no longer text. */
+const TEXT_MAX = 1000;
 
 interface Props {
   text: string;
   found: number | null; // null: nothing is searched for
+  server: Searching; // how the search in what only the server has goes
   at: number; // place of the selected span among what was found, from 1; 0: none
   onText: (text: string) => void;
   onStep: (by: 1 | -1) => void;
 }
 
 /** Looks for a text within the trace; Enter goes to the next match, Shift and Enter to the one before. */
-export function FindBox({ text, found, at, onText, onStep }: Props) {
+export function FindBox({ text, found, server, at, onText, onStep }: Props) {
   return (
     <div className="find" role="search" aria-label="Within the trace">
       <input
         type="search"
         value={text}
+        maxLength={TEXT_MAX}
         placeholder="Find in this trace"
         aria-label="Find in this trace"
         spellCheck={false}
@@ -27,7 +33,7 @@ export function FindBox({ text, found, at, onText, onStep }: Props) {
         }}
       />
       <span className="quiet find__count" role="status">
-        {found !== null && (found === 0 ? "no span" : `${at === 0 ? "" : `${at} of `}${found}`)}
+        {foundText(found, at, server)}
       </span>
       <Button look="quiet" aria-label="Match before" disabled={found === null || found === 0} onClick={() => onStep(-1)}>
         <Icon name="up" size={14} />

@@ -201,9 +201,10 @@ export function SpanPanel({ traceId, row, criticalMs, shiftMs, onClose }: Props)
       {span !== undefined && (
         <>
           <Pairs title="Attributes" of={span.attributes} />
-          {span.dropped_attributes > 0 && (
+          {span.dropped_attributes !== null && span.dropped_attributes > 0 && (
             <p className="quiet">
-              {span.dropped_attributes.toLocaleString("en")} more attributes were sent and cut off: too many for one span.
+              {span.dropped_attributes.toLocaleString("en")} more {span.dropped_attributes === 1 ? "is" : "are"} not here: cut
+              off by the sender or at intake.
             </p>
           )}
           <Events span={span} />

@@ -190,7 +190,12 @@ function useFind(traceId: string, layout: Layout, selected: string | null, selec
     setText(to);
     setWaiting(null);
   };
-  return { matches, box: <FindBox text={text} found={found?.length ?? null} at={at} onText={onText} onStep={onStep} /> };
+  const server = settled !== asked || answer.isPending ? "pending" : answer.isError ? "failed" : "done";
+  const count = found?.length ?? null;
+  return {
+    matches,
+    box: <FindBox text={text} found={count} server={server} at={at} onText={onText} onStep={onStep} />,
+  };
 }
 
 function Content({ trace }: { trace: TraceColumns }) {

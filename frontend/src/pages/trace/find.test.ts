@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { TraceAnalysis } from "../../api/traceTypes";
 import { criticalPath, shiftsOf } from "./critical";
-import { findSpans, step } from "./find";
+import { findSpans, foundText, step } from "./find";
 import { layoutTrace } from "./layout";
 import { columnsOf, idOf, span } from "./made";
 
@@ -20,6 +20,16 @@ describe("looking for a text", () => {
     expect(findSpans(rows, "db.shard=7", [idOf("c"), idOf("a")])).toEqual([idOf("a"), idOf("c")]);
     expect(findSpans(rows, "nowhere")).toEqual([]);
     expect(findSpans(rows, "  ")).toBeNull();
+  });
+
+  it("says that there is none only when all was searched", () => {
+    expect(foundText(null, 0, "pending")).toBe("");
+    expect(foundText(0, 0, "pending")).toBe("searching …");
+    expect(foundText(0, 0, "failed")).toBe("attributes not searched");
+    expect(foundText(0, 0, "done")).toBe("no span");
+    expect(foundText(3, 2, "done")).toBe("2 of 3");
+    expect(foundText(3, 2, "pending")).toBe("2 of 3, searching …");
+    expect(foundText(3, 0, "failed")).toBe("3, attributes not searched");
   });
 
   it("goes from match to match and around the end", () => {

@@ -24,3 +24,15 @@ export function step(matches: readonly string[], selected: string | null, by: 1 
   const next = at < 0 ? (by === 1 ? 0 : matches.length - 1) : (at + by + matches.length) % matches.length;
   return matches[next] ?? null;
 }
+
+/** How the search in what only the server has goes. */
+export type Searching = "done" | "pending" | "failed";
+
+/** What was found. None is only said to be when all places were searched. */
+export function foundText(found: number | null, at: number, server: Searching): string {
+  if (found === null) return "";
+  const place = `${at === 0 ? "" : `${at} of `}${found}`;
+  if (server === "done") return found === 0 ? "no span" : place;
+  if (server === "pending") return found === 0 ? "searching …" : `${place}, searching …`;
+  return found === 0 ? "attributes not searched" : `${place}, attributes not searched`;
+}

@@ -80,7 +80,7 @@ _EXPRESSIONS: Final = {
     "attributes": _OWN,
     "events": _EVENTS,
     "links": _LINKS,
-    "dropped_attributes": "toUInt32(0)",
+    "dropped_attributes": "CAST(NULL AS Nullable(UInt32))",  # the table has no place for it
     "dropped_events": "toUInt32(0)",
     "dropped_links": "toUInt32(0)",
     "sampling_probability": f"toFloat32OrNull(SpanAttributes['{PROBABILITY}'])",

@@ -187,7 +187,7 @@ def _span(row: _Row, resource: dict[str, str]) -> dict[str, object]:
         "scope": row["scope"],
         "events": tuple(map(_event, row["events"])),
         "links": tuple(map(_link, row["links"])),
-        "dropped_attributes": row.get("dropped_attributes") or 0,
+        "dropped_attributes": row.get("dropped_attributes"),
     }
 
 

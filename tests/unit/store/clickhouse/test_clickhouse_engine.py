@@ -41,6 +41,7 @@ async def test_spans_go_through_the_real_client_and_come_back(tmp_path: Path) ->
         trace = await store.trace(trace_hex(5))
         assert trace is not None
         assert [span.attributes for span in trace.spans] == [{"quote": "it's {x:String} \\ \n"}, {}]
+        assert [span.dropped_attributes for span in trace.spans] == [None, None], "not known there"
         answer = engine.query("SELECT {a:String} AS a, {b:Array(String)} AS b", {"a": "x'\\ \n", "b": ["y'", "\\"]})
         assert answer.to_pylist() == [{"a": "x'\\ \n", "b": ["y'", "\\"]}]
         with pytest.raises(StoreError, match="no_such_table"):
