@@ -13,7 +13,7 @@ import { graphOf, NODE_HEIGHT, NODE_WIDTH, type Place, type Wire } from "./graph
 const THINNEST = 1.25;
 const PER_DECADE = 0.8;
 /** A map that is a little too wide is made smaller; one that is much too wide is scrolled. */
-const SMALLEST = 0.8;
+const SMALLEST = 0.74;
 const PADDING = 16;
 
 interface Props {

@@ -7,7 +7,7 @@ import type { Dependency } from "../../api/traceTypes";
 
 export const NODE_WIDTH = 220;
 export const NODE_HEIGHT = 78;
-const GAP_X = 104;
+const GAP_X = 92;
 const GAP_Y = 22;
 const LABEL_T = 0.62; // along a line, whose control points are half-way: its place, as shares of both distances
 const LABEL_X = 1.5 * LABEL_T * (1 - LABEL_T) + LABEL_T ** 3;
