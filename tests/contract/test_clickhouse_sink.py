@@ -1,19 +1,22 @@
 """What the writing side of ClickHouse must take, on the engine itself: any rows that a lane may hold."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from homeostat.core.config import StorageConfig
+from homeostat.store.clickhouse import metrics as clickhouse_metrics
+from homeostat.store.clickhouse import spans as clickhouse_spans
 from homeostat.store.clickhouse.engine import Engine
 from homeostat.store.clickhouse.tables import LOGS, METRICS, TRACES, PreparedEngine, forgetful, remedy
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
+from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from support import clickhouse
 from support.spans import HandClock, S, body, table
-from support.telemetry import L, logs_table
+from support.telemetry import L, gauge, logs_table, metrics_body, metrics_table
 
 DAYS = 150
 DAY_S = 86_400.0
@@ -41,6 +44,38 @@ def test_log_records_of_as_many_days_are_written_too(tmp_path: Path) -> None:
     assert store.flush(), store.troubles
     days = engine.query(f"SELECT toUInt32(uniqExact(toDate(Timestamp))) AS days FROM {LOGS}")
     assert days.to_pylist() == [{"days": DAYS}]
+
+
+async def test_names_beyond_the_bound_are_left_out_by_name_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(clickhouse_spans, "_NAMES_MAX", 2)
+    monkeypatch.setattr(clickhouse_metrics, "_SERVICES_MAX", 2)
+    config, since = StorageConfig(path=tmp_path, min_free_mib=1), datetime(2000, 1, 1, tzinfo=UTC)
+    store, points = EmbeddedTelemetryStore(config, HandClock()), EmbeddedMetricStore(config, HandClock())
+    assert [*store.replay(), *points.replay()] == []
+    clickhouse.attach(tmp_path, traces=store, metrics=points)
+    names = ["a", "b", "c"]
+    spans = [S(trace=row + 1, service=service, name=f"GET {service}") for row, service in enumerate(names)]
+    spans += [S(trace=9, span=row + 5, service="a", name=name) for row, name in enumerate(names)]
+    store.add(table(spans), store.append([body(spans)]))
+    for service in names:
+        sent = [gauge("stock", [(0.0, 1.0)])]
+        points.add(metrics_table(sent, service), points.append([metrics_body(sent, service)]))
+    for lane in (store, points):
+        lane.seal()
+        assert lane.flush(), lane.troubles
+    assert await store.services(since) == ["a", "b"]
+    assert await store.operations("a", since) == [("GET a", "server"), ("a", "server")]
+    assert [record.message for record in caplog.records if "more" in record.message] == [
+        "ClickHouse holds more services than are listed: only the first 2 by name are.",
+        "ClickHouse holds more operations of a than are listed: only the first 2 by name are.",
+    ]
+    (metric,) = await points.metrics(since)
+    assert (len(metric.services), metric.more_services) == (2, True)
+    monkeypatch.undo()
+    (metric,) = await points.metrics(since)
+    assert (metric.services, metric.more_services) == (("a", "b", "c"), False)
 
 
 def test_tables_that_would_store_a_repeated_insert_twice_are_named_with_what_changes_it(

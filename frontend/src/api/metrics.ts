@@ -13,6 +13,7 @@ export interface MetricInfo {
   description: string;
   monotonic: boolean;
   services: string[];
+  more_services: boolean; // than are named
 }
 
 export interface MetricSeries {

@@ -27,6 +27,7 @@ class MetricInfo(Model):
     description: str
     monotonic: bool  # of a sum: it only grows, but for restarts
     services: tuple[str, ...]
+    more_services: bool = False  # it has more of them than are named here
 
 
 class MetricAggregation(StrEnum):

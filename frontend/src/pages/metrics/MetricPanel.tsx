@@ -155,6 +155,7 @@ export function MetricPanel({ metric, view, set }: { metric: MetricInfo; view: V
           {metric.description !== "" && `${metric.description.replace(/\.?$/, ".")} `}
           {metric.type.replaceAll("_", " ")}
           {metric.unit !== "" && `, in ${metric.unit}`}, of {metric.services.join(", ")}
+          {metric.more_services && " and others"}
         </p>
         <Controls metric={metric} view={view} labels={labels} set={set} />
         {query.isPending && query.isFetching && <Skeleton height={320} label="Loading the chart" />}

@@ -10,6 +10,7 @@ const metric = (change: Partial<MetricInfo>): MetricInfo => ({
   description: "Items that were paid for",
   monotonic: true,
   services: ["payment"],
+  more_services: false,
   ...change,
 });
 

@@ -6,14 +6,15 @@ become part of the SQL text: they go as ``{name:Type}`` parameters, which the se
 
 import threading
 from collections.abc import Mapping, Sequence
+from io import IOBase
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from homeostat.core.config import ClickHouseConfig
-from homeostat.core.errors import StoreError
+from homeostat.core.errors import BadRequestError, StoreError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -25,6 +26,9 @@ _CONNECT_S: Final = 5
 _ANSWER_S: Final = 60
 _QUESTION_S: Final = 30
 _MEMORY_BYTES: Final = 4 << 30
+ANSWER_BYTES_MAX: Final = 1 << 30
+"""What an answer may hold here, as Arrow. It is read as it comes, and no further than this."""
+
 LIMITS: Final = {"max_execution_time": _QUESTION_S, "max_memory_usage": _MEMORY_BYTES}
 """Settings of every question: what a server spends on one is bounded."""
 
@@ -45,7 +49,7 @@ class Engine(Protocol):
     """
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
-        """What a SELECT answers."""
+        """What a SELECT answers. Raises BadRequestError for more than ``ANSWER_BYTES_MAX``."""
         ...
 
     def command(self, sql: str) -> None:
@@ -75,10 +79,14 @@ class HttpEngine:
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """See ``Engine``."""
         try:
-            raw = self._connected().raw_query(sql, dict(parameters or {}), settings=LIMITS, fmt="ArrowStream")
+            client = self._connected()
+            answer = client.raw_stream(sql, dict(parameters or {}), settings=LIMITS, fmt="ArrowStream")
+            with cast("IOBase", answer) as stream:
+                return read_stream(stream)
+        except BadRequestError:
+            raise
         except Exception as error:
             raise self._failed(error) from error
-        return read_stream(raw)
 
     def command(self, sql: str) -> None:
         """See ``Engine``."""
@@ -161,10 +169,19 @@ def quoted(identifier: str) -> str:
     return f"`{escaped}`"
 
 
-def read_stream(raw: bytes) -> pa.Table:
-    """An answer in the format ``ArrowStream``."""
-    with pa.ipc.open_stream(raw) as reader:
-        return reader.read_all()
+def read_stream(answer: bytes | IOBase) -> pa.Table:
+    """An answer in the format ``ArrowStream``. Raises BadRequestError for more than ``ANSWER_BYTES_MAX``."""
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    with pa.ipc.open_stream(answer) as reader:
+        for batch in reader:
+            size += batch.nbytes
+            if size > ANSWER_BYTES_MAX:
+                raise BadRequestError(
+                    f"The answer has more than {ANSWER_BYTES_MAX >> 20} MiB. Ask for less time, or for one service."
+                )
+            batches.append(batch)
+        return pa.Table.from_batches(batches, reader.schema)
 
 
 def write_stream(rows: pa.Table) -> bytes:

@@ -1,6 +1,6 @@
 """Metric points in the five ``otel_metrics_*`` tables, asked by ``store.telemetry`` (``shared.SharedMetrics``)."""
 
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,8 +12,8 @@ from homeostat.store.clickhouse.tables import METRICS
 from homeostat.store.telemetry.metric_schema import METRIC_SCHEMA
 from homeostat.store.telemetry.metric_segment import MetricEntry
 
-_POINTS_MAX: Final = 5_000_000  # of one question
-_NAMES_MAX: Final = 10_000
+_POINTS_MAX: Final = 5_000_000  # of one question; their bytes are bounded by the engine
+_NAMES_MAX: Final = 10_000  # the first by name: no question may ask for more
 _SERVICES_MAX: Final = 1_000
 _OBJECTS: Final = frozenset({"resource", "scope_attributes", "labels"})
 
@@ -101,6 +101,13 @@ _OF_TYPE: Final = {
 }
 
 
+def _entry(number: int, row: dict[str, Any]) -> MetricEntry:
+    services = row.pop("services")
+    more = len(services) > _SERVICES_MAX
+    named = tuple(sorted(services)[:_SERVICES_MAX])
+    return MetricEntry(type=number, start=0, stop=0, services=named, more_services=more, **row)
+
+
 class ClickHouseMetrics:
     """``shared.SharedMetrics`` over the five tables."""
 
@@ -123,11 +130,11 @@ class ClickHouseMetrics:
             f"SELECT toString(MetricName) AS name, {unix_ns('min(TimeUnix)')} AS first_ns, "
             f"{unix_ns('max(TimeUnix)')} AS last_ns, argMax(MetricUnit, TimeUnix) AS unit, "
             f"argMax(MetricDescription, TimeUnix) AS description, toBool({monotonic}) AS monotonic, "
-            f"groupUniqArray({_SERVICES_MAX})(toString(ServiceName)) AS services\n"
+            f"groupUniqArray({_SERVICES_MAX + 1})(toString(ServiceName)) AS services\n"
             f"FROM {METRICS[kind]} WHERE {where.sql} GROUP BY name ORDER BY name LIMIT {_NAMES_MAX}",
             where.parameters,
         )
-        return [MetricEntry(type=number, start=0, stop=0, **row) for row in answer.to_pylist()]
+        return [_entry(number, row) for row in answer.to_pylist()]
 
     def points(self, name: str, service: str | None, time: tuple[int, int]) -> pa.Table:
         """See ``SharedMetrics``."""

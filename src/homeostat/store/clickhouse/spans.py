@@ -5,8 +5,9 @@ which are hidden again at reading. Nor has it one for flags, attributes of a sco
 those are not kept.
 """
 
+import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +30,12 @@ from homeostat.store.clickhouse.engine import Engine
 from homeostat.store.clickhouse.tables import TRACE_TIMES, TRACES
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.matching import SpanFilter
-from homeostat.store.telemetry.names import Operations
 from homeostat.store.telemetry.schema import KINDS, SPAN_SCHEMA, column
 from homeostat.store.telemetry.shared import Place
+
+logger = logging.getLogger(__name__)
+
+Name = TypeVar("Name")
 
 PROBABILITY: Final = "homeostat.sampling.probability"
 REASON: Final = "homeostat.sampling.reason"
@@ -41,7 +45,7 @@ _IS_TRACE: Final = "length(TraceId) = 32"
 _IS_ERROR: Final = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 _NOWHERE: Final[Place] = (-(2**63), b"")
 _IDS_MAX: Final = 5_000  # in one question
-_OPERATIONS_MAX: Final = 100_000
+_NAMES_MAX: Final = 100_000  # services, or operations of one
 
 _KIND: Final = (
     "toInt8(greatest(indexOf(["
@@ -149,18 +153,35 @@ class ClickHouseSpans:
         where.between("Timestamp", bounds["first_s"] * 10**9, (bounds["last_s"] + 1) * 10**9)
         return self._engine.query(f"SELECT {chosen} FROM {TRACES}\nWHERE {where.sql}", where.parameters)
 
-    def operations_since(self, since_ns: int) -> Operations:
+    def services_since(self, since_ns: int) -> list[str]:
         """See ``SharedSpans``."""
         where = Conditions()
         where.between("Timestamp", since_ns, 2**63 - 1)
         answer = self._engine.query(
-            f"SELECT ServiceName AS service, SpanName AS name, {_KIND} AS kind, "
-            f"{unix_ns('max(Timestamp)')} AS newest FROM {TRACES}\n"
-            f"WHERE {where.sql} GROUP BY service, name, kind LIMIT {_OPERATIONS_MAX}",
+            f"SELECT DISTINCT toString(ServiceName) AS service FROM {TRACES}\n"
+            f"WHERE {where.sql} ORDER BY service LIMIT {_NAMES_MAX + 1}",
             where.parameters,
         )
-        keys = zip(*(answer.column(name).to_pylist() for name in ("service", "name", "kind")), strict=True)
-        return dict(zip(keys, answer.column("newest").to_pylist(), strict=True))
+        return _first(answer.column("service").to_pylist(), "services")
+
+    def operations_since(self, since_ns: int, service: str) -> list[tuple[str, int]]:
+        """See ``SharedSpans``."""
+        where = Conditions()
+        where.add("ServiceName = {service:String}", service=service)
+        where.between("Timestamp", since_ns, 2**63 - 1)
+        answer = self._engine.query(
+            f"SELECT DISTINCT toString(SpanName) AS name, {_KIND} AS kind FROM {TRACES}\n"
+            f"WHERE {where.sql} ORDER BY name, kind LIMIT {_NAMES_MAX + 1}",
+            where.parameters,
+        )
+        found = zip(answer.column("name").to_pylist(), answer.column("kind").to_pylist(), strict=True)
+        return _first(list(found), f"operations of {service}")
+
+
+def _first(found: list[Name], what: str) -> list[Name]:
+    if len(found) > _NAMES_MAX:
+        logger.warning("ClickHouse holds more %s than are listed: only the first %d by name are.", what, _NAMES_MAX)
+    return found[:_NAMES_MAX]
 
 
 def _pairs(answer: pa.Table, number: str) -> list[tuple[bytes, int]]:

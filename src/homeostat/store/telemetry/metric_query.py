@@ -58,8 +58,9 @@ def find_metrics(
             continue
         known = found.get(entry.name)
         services = {*entry.services, *(known.services if known else ())}
+        more = entry.more_services or (known is not None and known.more_services)
         found[entry.name] = (
-            known.model_copy(update={"services": tuple(sorted(services))})
+            known.model_copy(update={"services": tuple(sorted(services)), "more_services": more})
             if known
             else MetricInfo(
                 name=entry.name,
@@ -68,6 +69,7 @@ def find_metrics(
                 description=entry.description,
                 monotonic=entry.monotonic,
                 services=tuple(sorted(services)),
+                more_services=more,
             )
         )
     return [found[name] for name in sorted(found)][:limit]

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.models import Model
@@ -45,6 +45,7 @@ class MetricEntry(Model):
     description: str
     monotonic: bool
     services: tuple[str, ...]
+    more_services: bool = Field(default=False, exclude=True)  # than are named; of a store elsewhere
 
 
 class MetricIndex(Model):

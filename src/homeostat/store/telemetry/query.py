@@ -74,12 +74,18 @@ def _rows_of(
 
 def services_since(view: View, since_ns: int) -> list[str]:
     """Services with a stored span that started since then, sorted."""
-    return sorted({service for service, _, _ in _operations_since(view, since_ns)})
+    found = {service for service, _, _ in _operations_since(view, since_ns)}
+    if view.shared is not None:
+        found.update(view.shared.services_since(since_ns))
+    return sorted(found)
 
 
 def operations_since(view: View, service: str, since_ns: int) -> list[tuple[str, str]]:
     """``(name, kind)`` of the stored spans of a service since then, sorted."""
-    return sorted({(name, KINDS[kind]) for one, name, kind in _operations_since(view, since_ns) if one == service})
+    found = {(name, kind) for one, name, kind in _operations_since(view, since_ns) if one == service}
+    if view.shared is not None:
+        found.update(view.shared.operations_since(since_ns, service))
+    return sorted((name, KINDS[kind]) for name, kind in found)
 
 
 def _operations_since(view: View, since_ns: int) -> set[tuple[str, str, int]]:
@@ -93,8 +99,6 @@ def _operations_since(view: View, since_ns: int) -> set[tuple[str, str, int]]:
             logger.error("%s", error)
             continue
         found.update(key for key, newest_ns in operations.items() if newest_ns >= since_ns)
-    if view.shared is not None:
-        found.update(view.shared.operations_since(since_ns))
     return found
 
 

@@ -15,7 +15,6 @@ from homeostat.store.telemetry.log_rows import Position
 from homeostat.store.telemetry.log_search import LogFilter
 from homeostat.store.telemetry.matching import SpanFilter
 from homeostat.store.telemetry.metric_segment import MetricEntry
-from homeostat.store.telemetry.names import Operations
 
 Place = tuple[int, bytes]
 """As in ``search``: start of the first matching span (Unix ns) and trace id."""
@@ -47,8 +46,12 @@ class SharedSpans(Protocol):
         """All rows of these traces: columns of ``SPAN_SCHEMA``."""
         ...
 
-    def operations_since(self, since_ns: int) -> Operations:
-        """Operations of the spans that started since then, and when each was last started."""
+    def services_since(self, since_ns: int) -> list[str]:
+        """Services of the spans that started since then; the first by name where there are too many (logged)."""
+        ...
+
+    def operations_since(self, since_ns: int, service: str) -> list[tuple[str, int]]:
+        """Name and kind of a service's operations since then; the first by name where there are too many (logged)."""
         ...
 
 

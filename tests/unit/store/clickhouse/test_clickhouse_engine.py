@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from homeostat.config import load_config
 from homeostat.core.config import ClickHouseConfig, StorageConfig
-from homeostat.core.errors import ConfigError, StoreError
+from homeostat.core.errors import BadRequestError, ConfigError, StoreError
 from homeostat.net import bind, bound_port
 from homeostat.runtime import SystemIds
+from homeostat.store.clickhouse import engine as engine_module
 from homeostat.store.clickhouse.engine import HttpEngine
 from homeostat.store.clickhouse.shared import SharedStore, writer_of
 from homeostat.store.clickhouse.tables import LOGS, PreparedEngine
@@ -46,6 +47,18 @@ async def test_spans_go_through_the_real_client_and_come_back(tmp_path: Path) ->
         assert answer.to_pylist() == [{"a": "x'\\ \n", "b": ["y'", "\\"]}]
         with pytest.raises(StoreError, match="no_such_table"):
             engine.query("SELECT * FROM no_such_table")
+        engine.close()
+
+
+def test_an_answer_is_read_no_further_than_its_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "ANSWER_BYTES_MAX", 1 << 20)
+    with serving() as url:
+        engine = HttpEngine(ClickHouseConfig(url=url, database="bounded"))
+        with pytest.raises(BadRequestError, match=r"more than 1 MiB.*Ask for less time"):
+            engine.query("SELECT repeat('a', 1000) AS text FROM numbers(5000)")
+        assert engine.query("SELECT repeat('a', 1000) AS text FROM numbers(500)").num_rows == 500
         engine.close()
 
 
