@@ -42,7 +42,7 @@ from homeostat.core.metrics import MetricAggregation, MetricInfo, MetricQuery, M
 from homeostat.core.models import Trace, TraceQuery
 from homeostat.core.ports import MetricStore
 from homeostat.core.red import RedPoint
-from homeostat.detect.health import status_of
+from homeostat.detect.health import original_status
 from homeostat.observe.receivers.submit import Submitters
 
 PREFIXES: Final = ("/api/v3/observability", "/api/observability")
@@ -308,7 +308,7 @@ def _health_of(
     rate = point.error_rate if point is not None else None
     return DharmaServiceHealth(
         service_name=name,
-        status=status_of(point, crashed=crashed).value,
+        status=original_status(point, crashed=crashed).value,
         availability=None if rate is None else round(100 * (1 - rate), 4),
         avg_latency_ms=point.mean_ms if point is not None else None,
         error_rate=None if rate is None else round(100 * rate, 4),

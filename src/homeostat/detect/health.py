@@ -1,15 +1,16 @@
 """Health of each service and of the whole, for the API and the dashboard. What has no data is unknown, never healthy.
 
-A service, over the last ``WINDOW_S`` seconds (the rule of the original observability service):
-healthy: availability >= 99.5 %, mean < 500 ms, errors < 1 %; degraded: availability >= 95 %, errors < 5 %; else down.
-Availability is the share of requests that did not fail. A service with an open crash issue is down whatever its
-telemetry still says.
+A service, over the last ``WINDOW_S`` seconds: down when surely half of its requests fail, degraded when surely more
+than 0.5 % do or they take 500 ms or more on average, else healthy. "Surely" is the lower bound of an exact interval:
+three errors in twelve requests do not say that a service is down. A service with an open crash issue is down whatever
+its telemetry still says. ``original_status`` is the rule of the original observability service, for its clients.
 """
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from homeostat.core.binomial import lower_bound
 from homeostat.core.models import Issue, IssueType, Model, ServiceStatus
 from homeostat.core.ports import Clock, RedReader
 from homeostat.core.red import RedPoint
@@ -19,6 +20,11 @@ from homeostat.detect.windows import at
 WINDOW_S = 60
 ISSUE_PENALTY = 5
 REMEDIATION_BONUS = 3
+DOWN_SHARE = 0.5
+DEGRADED_SHARE = 0.005
+SLOW_MS = 500.0
+SURE = 0.95
+"""One-sided confidence that the share of errors is above these."""
 
 
 class ServiceHealth(Model):
@@ -49,9 +55,25 @@ def status_of(point: RedPoint | None, *, crashed: bool) -> ServiceStatus:
     """The rule above."""
     if crashed:
         return ServiceStatus.DOWN
+    if point is None or point.mean_ms is None:
+        return ServiceStatus.UNKNOWN
+    failing = lower_bound(point.errors, point.requests, SURE)
+    if failing >= DOWN_SHARE:
+        return ServiceStatus.DOWN
+    is_degraded = failing > DEGRADED_SHARE or point.mean_ms >= SLOW_MS
+    return ServiceStatus.DEGRADED if is_degraded else ServiceStatus.HEALTHY
+
+
+def original_status(point: RedPoint | None, *, crashed: bool) -> ServiceStatus:
+    """Healthy: availability >= 99.5 %, mean < 500 ms, errors < 1 %; degraded: availability >= 95 %, errors < 5 %.
+
+    Else down. Availability is the share of requests that did not fail.
+    """
+    if crashed:
+        return ServiceStatus.DOWN
     if point is None or point.error_rate is None or point.mean_ms is None:
         return ServiceStatus.UNKNOWN
-    if point.error_rate <= 0.005 and point.mean_ms < 500.0:  # availability >= 99.5 % includes errors < 1 %
+    if point.error_rate <= DEGRADED_SHARE and point.mean_ms < SLOW_MS:  # availability >= 99.5 % includes errors < 1 %
         return ServiceStatus.HEALTHY
     return ServiceStatus.DEGRADED if point.error_rate < 0.05 else ServiceStatus.DOWN
 
@@ -105,9 +127,11 @@ class HealthReader:
         silent = len(services) - len(known)
         heard = f"; {silent} without data" if silent else ""
         for status in (ServiceStatus.DOWN, ServiceStatus.DEGRADED):
-            hit = [one.service for one in known if one.status is status]
+            hit = [one for one in known if one.status is status]
             if hit:
-                return OverallHealth(status=status, score=score, reason=f"{_names(hit)} {status}{heard}.")
+                why = _why(hit[0]) if len(hit) == 1 else ""
+                names = _names(one.service for one in hit)
+                return OverallHealth(status=status, score=score, reason=f"{names} {status}{why}{heard}.")
         troubled = [one.service for one in services if one.open_issues]
         if troubled:  # the last minute was good, or silent; the issue has not closed yet
             reason = f"{_names(troubled)} under watch: an issue is still open{heard}."
@@ -155,6 +179,15 @@ class HealthReader:
             service = service_name(issue.resource, self._process_services)
             found.setdefault(service, []).append(issue)
         return found
+
+
+def _why(service: ServiceHealth) -> str:
+    """Behind "is down" or "is degraded"; nothing where its telemetry does not say."""
+    if service.error_rate is not None and service.error_rate > DEGRADED_SHARE:
+        return f": {service.error_rate:.1%} of its requests fail"
+    if service.latency_mean_ms is not None and service.latency_mean_ms >= SLOW_MS:
+        return f": its requests take {service.latency_mean_ms:,.0f} ms on average"
+    return ""
 
 
 def _names(names: Iterable[str]) -> str:

@@ -207,8 +207,14 @@ class Treatment(Course):
             return None
         if self._ward.clock.now() < self._case.incident.opened_at + NO_REMEDY_GRACE:
             return RECHECK_S
-        await self._escalate("No further remedy is known here." if runs else "No remedy for this is known here.")
+        await self._escalate("No further remedy is known here." if runs else self._why_no_remedy())
         return None
+
+    def _why_no_remedy(self) -> str:
+        types = {issue.type for issue in self._case.open_issues}
+        if any(types & set(action.spec.answers) for action in self._ward.actions.values()):
+            return "Of what could be done here, nothing promises to help: no resource stands out as the cause."
+        return "No remedy for this is known here."
 
     # -- acting ---------------------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ async def test_the_topology_joins_nodes_with_their_health(setup: Setup) -> None:
         operations = (await client.get("/api/operations", params={"service": "shop"})).json()
     assert topology["nodes"] == [
         {"service": "payment", "status": "healthy", "requests": 8, "error_rate": 0.0},
-        {"service": "shop", "status": "down", "requests": 4, "error_rate": 0.25},
+        {"service": "shop", "status": "degraded", "requests": 4, "error_rate": 0.25},
     ]
     assert topology["edges"] == [{"caller": "shop", "callee": "payment", "requests": 8, "errors": 2, "mean_ms": 10.0}]
     assert operations == ["GET /"]

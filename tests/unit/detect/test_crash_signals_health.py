@@ -1,5 +1,6 @@
 """Sensors' words become findings at once; verification and the API measure only what is there."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -10,7 +11,7 @@ from homeostat.core.models import Evidence, Issue, IssueType, SensorEvent, Servi
 from homeostat.core.red import RedPoint
 from homeostat.detect import HealthReader, Signals
 from homeostat.detect.crash import CrashDetector
-from homeostat.detect.health import health_score, status_of
+from homeostat.detect.health import health_score, original_status, status_of
 from homeostat.sim import Simulation, run
 from homeostat.sim.traffic import Disturbance, SimTraffic
 from support.sim_detection import chain
@@ -175,7 +176,29 @@ def point(requests: int, errors: int, mean_ms: float) -> RedPoint:
         (None, True, ServiceStatus.DOWN),
     ],
 )
-def test_the_rule_of_service_health(seen: RedPoint | None, crashed: bool, status: ServiceStatus):
+def test_the_original_rule_of_service_health(seen: RedPoint | None, crashed: bool, status: ServiceStatus):
+    assert original_status(seen, crashed=crashed) is status
+
+
+@pytest.mark.parametrize(
+    ("seen", "crashed", "status"),
+    [
+        (None, False, ServiceStatus.UNKNOWN),
+        (point(0, 0, 0.0), False, ServiceStatus.UNKNOWN),
+        (point(1000, 0, 20.0), False, ServiceStatus.HEALTHY),
+        (point(1000, 5, 20.0), False, ServiceStatus.HEALTHY),
+        (point(1000, 20, 20.0), False, ServiceStatus.DEGRADED),
+        (point(1000, 0, 500.0), False, ServiceStatus.DEGRADED),
+        (point(12, 3, 20.0), False, ServiceStatus.DEGRADED),
+        (point(1, 1, 20.0), False, ServiceStatus.DEGRADED),
+        (point(1000, 500, 20.0), False, ServiceStatus.DEGRADED),
+        (point(5, 5, 20.0), False, ServiceStatus.DOWN),
+        (point(1000, 600, 20.0), False, ServiceStatus.DOWN),
+        (point(1000, 0, 20.0), True, ServiceStatus.DOWN),
+        (None, True, ServiceStatus.DOWN),
+    ],
+)
+def test_a_service_is_down_when_that_is_sure(seen: RedPoint | None, crashed: bool, status: ServiceStatus):
     assert status_of(seen, crashed=crashed) is status
 
 
@@ -198,6 +221,8 @@ def test_health_of_running_services_and_of_the_whole():
         assert overall.status is ServiceStatus.DOWN
         assert overall.score == 95
         assert overall.reason == "idle is down."
+        alone = reader.overall([health["back"]], 0, 0)
+        assert re.fullmatch(r"back is degraded: [234]\.\d% of its requests fail\.", alone.reason)
 
     run(main)
 
