@@ -57,6 +57,7 @@ def _calls(hour_ns: int, seed: int, services: int) -> pa.Table:
         "parent_span_id": pa.concat_arrays([pa.nulls(calls, pa.binary(8)), _binary(client.tobytes(), 8, calls)]),
         "service": _words(np.concatenate([caller, (caller + 1) % services]), names),
         "name": _words(np.repeat([0, 1], calls), pa.array(["GET", "GET /items"])),
+        "scope": _words(np.zeros(2 * calls, dtype=np.int64), pa.array(["bench"])),
         "kind": pa.array(np.repeat(np.array([KIND_CLIENT, KIND_SERVER], dtype=np.int8), calls)),
         "start_ns": pa.array(np.concatenate([starts, starts + 1_000_000])),
         "duration_ns": pa.array(np.concatenate([durations + 2_000_000, durations])),
