@@ -145,7 +145,7 @@ class StorageConfig(Section):
     retention: Duration = timedelta(days=30)
     max_gib: float = Field(default=20.0, gt=0)  # of telemetry; the oldest segments go first
     min_free_mib: int = Field(default=64, ge=1)  # below this nothing is acknowledged any more
-    clickhouse: ClickHouseConfig | None = None  # telemetry is kept there, beside others' (homeostat[clickhouse])
+    clickhouse: ClickHouseConfig | None = None  # telemetry is kept there, beside others' (the extra clickhouse)
 
 
 class ErrorRateConfig(Section):
@@ -203,7 +203,7 @@ class ProcessConfig(Section):
 
 
 class PostgresWatch(Section):
-    """A PostgreSQL server whose figures and slow statements are read (homeostat[postgres])."""
+    """A PostgreSQL server whose figures and slow statements are read (the extra ``postgres``)."""
 
     dsn: str = Field(min_length=1)  # e.g. postgresql://homeostat@127.0.0.1/shop; a role with pg_monitor
     service: str = Field(default="postgresql", min_length=1)
@@ -213,7 +213,7 @@ class PostgresWatch(Section):
 
 
 class RedisWatch(Section):
-    """A Redis server whose figures and slow log are read (homeostat[redis])."""
+    """A Redis server whose figures and slow log are read (the extra ``redis``)."""
 
     url: str = Field(pattern=r"^(redis|rediss|unix)://")  # e.g. redis://127.0.0.1:6379
     service: str = Field(default="redis", min_length=1)

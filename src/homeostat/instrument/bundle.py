@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from homeostat.core.errors import BadRequestError
-from homeostat.instrument.packages import EXTRA_MISSING
+from homeostat.instrument.packages import extra_missing
 
 ROOTS: Final = ("opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http")
 PREFIX: Final = "opentelemetry-instrumentation"
@@ -24,7 +24,7 @@ def closure() -> dict[str, metadata.Distribution]:
     """Our instrumentation packages and all that they need, by canonical name. Raises BadRequestError without them."""
     installed = {canonicalize_name(found.name): found for found in metadata.distributions() if found.name}
     if ROOTS[0] not in installed:
-        raise BadRequestError(EXTRA_MISSING)
+        raise BadRequestError(extra_missing())
     waiting = [name for name in installed if name in ROOTS or name.startswith(PREFIX)]
     chosen: dict[str, metadata.Distribution] = {}
     while waiting:

@@ -12,10 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from homeostat.core.errors import BadRequestError
-
-EXTRA_MISSING: Final = (
-    "OpenTelemetry's auto-instrumentation is not installed here. Install it: pip install 'homeostat[instrument]'"
-)
+from homeostat.extras import install_command
 
 _NOT_ITSELF: Final = {"pydantic"}  # of Tortoise ORM's instrumentation
 
@@ -37,12 +34,17 @@ class Known:
             return False
 
 
+def extra_missing() -> str:
+    """What to say without the extra ``instrument``."""
+    return f"OpenTelemetry's auto-instrumentation is not installed here. Install it: {install_command('instrument')}"
+
+
 def known() -> list[Known]:
     """The whole table. Raises BadRequestError without the extra ``instrument``."""
     try:
         from opentelemetry.instrumentation.bootstrap_gen import default_instrumentations, libraries
     except ImportError as error:
-        raise BadRequestError(EXTRA_MISSING) from error
+        raise BadRequestError(extra_missing()) from error
     rows = [_row(str(each["library"]), str(each["instrumentation"])) for each in libraries]
     rows = [row for row in rows if row.library not in _NOT_ITSELF]
     return rows + [_row("", str(name)) for name in default_instrumentations]

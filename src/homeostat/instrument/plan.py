@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from homeostat.core.errors import BadRequestError
 from homeostat.core.models import Model
 from homeostat.instrument.bundle import closure, requirements
-from homeostat.instrument.packages import Known, known, ours
+from homeostat.instrument.packages import Known, extra_missing, known, ours
 from homeostat.instrument.target import Target
 
 CORE: Final = ("opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http")
@@ -75,9 +75,7 @@ def _way(target: Target) -> Way:
     wanted = sorted({*CORE, *_packages_for(target)})
     remedy = f"Install the instrumentation there: {target.install(wanted)}"
     if target.is_ours:
-        raise BadRequestError(
-            f"Auto-instrumentation is not installed. {target.install(['homeostat[instrument]'])} brings it."
-        )
+        raise BadRequestError(extra_missing())
     if target.implementation != sys.implementation.name or target.version[:2] != sys.version_info[:2]:
         raise BadRequestError(
             f"{target.python} is {target.implementation} {target.version_text}, Homeostat runs on "

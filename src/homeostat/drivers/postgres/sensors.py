@@ -10,6 +10,7 @@ from homeostat.core.config import PostgresWatch
 from homeostat.drivers.postgres import queries
 from homeostat.drivers.postgres.statements import Row, SlowStatements, operation, sanitized
 from homeostat.drivers.telemetry import Attributes, Metrics, Spans, UnreachableError
+from homeostat.extras import install_command
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -67,7 +68,7 @@ class PostgresReader:
         try:
             import psycopg
         except ImportError as error:
-            raise UnreachableError("watch.postgres needs an extra: pip install 'homeostat[postgres]'") from error
+            raise UnreachableError(f"watch.postgres needs an extra: {install_command('postgres')}") from error
         try:
             await self._connect()
             metrics.resource = self.resource

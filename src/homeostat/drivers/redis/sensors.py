@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from homeostat.core.config import RedisWatch
 from homeostat.core.red import SLOW_ONLY
 from homeostat.drivers.telemetry import Attributes, Metrics, Spans, UnreachableError
+from homeostat.extras import install_command
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -121,7 +122,7 @@ class RedisReader:
             try:
                 from redis.asyncio import Redis
             except ImportError as error:
-                raise UnreachableError("watch.redis needs an extra: pip install 'homeostat[redis]'") from error
+                raise UnreachableError(f"watch.redis needs an extra: {install_command('redis')}") from error
             self._client = Redis.from_url(
                 self._watch.url,
                 socket_timeout=_TIMEOUT_S,

@@ -1,6 +1,6 @@
 """The way to a ClickHouse: SQL with bound parameters in, Arrow out. Used by everything in this package.
 
-``HttpEngine`` speaks to a server through clickhouse-connect (the extra ``homeostat[clickhouse]``). Values never
+``HttpEngine`` speaks to a server through clickhouse-connect (the extra ``clickhouse``). Values never
 become part of the SQL text: they go as ``{name:Type}`` parameters, which the server binds.
 """
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from homeostat.core.config import ClickHouseConfig
 from homeostat.core.errors import BadRequestError, StoreError
+from homeostat.extras import install_command
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -158,7 +159,7 @@ def _library() -> ModuleType:
         import clickhouse_connect
     except ImportError as error:
         raise StoreError(
-            "storage.clickhouse is set, and its client is not installed. Install homeostat[clickhouse]."
+            f"storage.clickhouse is set, and its client is not installed: {install_command('clickhouse')}"
         ) from error
     return clickhouse_connect
 
