@@ -78,6 +78,18 @@ def test_more_traces_come_page_by_page_and_say_what_they_stand_for(page: Page, m
     expect(page.locator(".trace-row").filter(has_text="kept 1 of 10").first).to_be_visible()
 
 
+def test_a_trace_id_as_text_leads_to_its_trace_or_says_that_there_is_none(page: Page, market_place: Running) -> None:
+    known = _traces(market_place, "limit=1")[0]
+    page.goto(f"{market_place.url}/traces")
+    page.get_by_placeholder("text, or a trace id").fill(f" {known.upper()} ")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page).to_have_url(re.compile(f"/traces/{known}$"))
+    page.goto(f"{market_place.url}/traces")
+    page.get_by_placeholder("text, or a trace id").fill("5af7183fb1d4cf5f")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_text("There is no trace 00000000000000005af7183fb1d4cf5f")).to_be_visible()
+
+
 def test_a_cell_of_the_heat_map_leads_to_its_traces_and_back_again(page: Page, market_place: Running) -> None:
     page.goto(f"{market_place.url}/traces?service=database&view=latency")
     page.locator(".heat__cell").first.wait_for()

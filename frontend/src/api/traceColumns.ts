@@ -1,6 +1,6 @@
 /** A trace as columns, one of its spans, and a text within it: `homeostat.core.trace_columns` and docs/api.md. */
 
-import { useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { getJson } from "./client";
 import { takeFirstTrace } from "./first";
@@ -36,14 +36,30 @@ function pathOf(traceId: string): string {
   return `/api/traces/${encodeURIComponent(traceId)}`;
 }
 
-export function useTraceColumns(traceId: string) {
-  return useQuery({
+const columnsOf = (traceId: string) =>
+  queryOptions({
     queryKey: ["trace", traceId, "columns"],
     queryFn: async ({ signal }) =>
       (await takeFirstTrace(traceId)) ?? getJson<TraceColumns>(`${pathOf(traceId)}/columns`, {}, signal),
     staleTime: 30_000,
     structuralSharing: false,
   });
+
+export function useTraceColumns(traceId: string) {
+  return useQuery(columnsOf(traceId));
+}
+
+/** Whether there is a trace of an id; what is read for it is what its page shows. */
+export function useIsStored(): (traceId: string) => Promise<boolean> {
+  const client = useQueryClient();
+  return async (traceId) => {
+    try {
+      await client.query(columnsOf(traceId));
+      return true;
+    } catch {
+      return false; // why, the answer below the form says
+    }
+  };
 }
 
 /** What is only asked for once a span is chosen: attributes, events, links. */

@@ -9,6 +9,7 @@ from pydantic import Field
 from homeostat.api.trace_search import ATTRIBUTES_MAX, EARLIEST, TimeRange, pair_of
 from homeostat.core.errors import BadRequestError
 from homeostat.core.logs import LogQuery
+from homeostat.core.trace_ids import DIGITS, full_trace_id
 
 NAME_MAX: Final = 1000
 STEPS_MAX: Final = 2000
@@ -70,7 +71,7 @@ def hex_id(name: str, text: str | None, digits: int) -> str | None:
     """An id in lower case; None for none. Raises BadRequestError."""
     if not text:
         return None
-    wanted = text.lower()
+    wanted = (full_trace_id(text) if digits == DIGITS else None) or text.lower()
     if len(wanted) != digits or not set(wanted) <= _HEX:
         raise BadRequestError(f"{name}={text!r} is none: write {digits} hexadecimal digits.")
     return wanted

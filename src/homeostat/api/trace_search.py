@@ -7,11 +7,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from homeostat.core.errors import BadRequestError, NotFoundError
 from homeostat.core.models import TraceQuery
+from homeostat.core.trace_ids import full_trace_id
 
 # Nanoseconds since 1970 in 64 bits end in 2262; spans cannot lie outside of this.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-TRACE_ID_DIGITS = 32
 ATTRIBUTES_MAX = 16
 
 Milliseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -69,10 +69,10 @@ class TraceFilter(TimeRange):
 
 
 def trace_id_of(text: str) -> str:
-    """A trace id in lower case. Raises NotFoundError for what is none."""
-    wanted = text.lower()
-    if len(wanted) != TRACE_ID_DIGITS or not set(wanted) <= set("0123456789abcdef"):
-        raise NotFoundError(f"{text[:100]!r} is not a trace id. A trace id is 32 hexadecimal digits.")
+    """A trace id of 32 digits; 16 are filled up with zeros. Raises NotFoundError for what is none."""
+    wanted = full_trace_id(text)
+    if wanted is None:
+        raise NotFoundError(f"{text[:100]!r} is not a trace id. A trace id is 32 (or 16) hexadecimal digits.")
     return wanted
 
 

@@ -1,6 +1,7 @@
 """``homeostat traces``: search, and a waterfall in the terminal. Comparisons are in ``traces_compared``."""
 
 from typing import Annotated, cast
+from urllib.parse import quote
 
 import typer
 
@@ -12,8 +13,9 @@ from homeostat.cli.traces_compared import (
     MinutesOption,
     OperationOption,
     ServiceOption,
-    TextOption,
 )
+from homeostat.core.errors import NotFoundError
+from homeostat.core.trace_ids import full_trace_id
 
 app = typer.Typer(help="Search traces, read one, and ask why some are slow.", no_args_is_help=True)
 app.command("compare")(traces_compared.compare)
@@ -33,14 +35,16 @@ def search(
     min_ms: Annotated[float | None, typer.Option(help="At least this long, in milliseconds.")] = None,
     max_ms: Annotated[float | None, typer.Option(help="At most this long, in milliseconds.")] = None,
     attribute: AttributeOption = None,
-    text: TextOption = None,
+    text: Annotated[str | None, typer.Option(help="Occurs anywhere in a span; or a trace id.")] = None,
     minutes: MinutesOption = 15,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     cursor: Annotated[str | None, typer.Option(help="Of the page before: gives the next one.")] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
-    """Traces that match, newest first."""
+    """Traces that match, newest first. A trace id as --text shows that trace, whenever it was."""
+    if text is not None and not as_json and _shown_by_id(ApiClient(url), text):
+        return
     answer = cast(
         "Row",
         ApiClient(url).get(
@@ -88,12 +92,28 @@ def search(
 @app.command("show")
 def show(trace_id: str, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
     """One trace as a waterfall; what it waited for (the critical path) is marked with *."""
-    client = ApiClient(url)
-    trace = cast("Row", client.get(f"/api/traces/{trace_id}"))
+    _show(ApiClient(url), trace_id, as_json=as_json)
+
+
+def _shown_by_id(client: ApiClient, text: str) -> bool:
+    """Whether a text is the id of a stored trace, which is shown then; of one that is not stored it is said."""
+    wanted = full_trace_id(text)
+    if wanted is None:
+        return False
+    try:
+        _show(client, wanted, as_json=False)
+    except NotFoundError as error:
+        print(f"{error} Searched for as a text:")
+        return False
+    return True
+
+
+def _show(client: ApiClient, trace_id: str, *, as_json: bool) -> None:
+    trace = cast("Row", client.get(f"/api/traces/{quote(trace_id, safe='')}"))
     if as_json:
         print_json(trace)
         return
-    analysis = cast("Row", client.get(f"/api/traces/{trace_id}/analysis"))
+    analysis = cast("Row", client.get(f"/api/traces/{quote(trace_id, safe='')}/analysis"))
     times = {str(row["span_id"]): row for row in cast("list[Row]", analysis["spans"])}
     scale = BAR_WIDTH / max(cast("float", analysis["duration_ms"]), 1e-3)
     print_table(

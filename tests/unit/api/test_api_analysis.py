@@ -53,6 +53,18 @@ async def test_a_text_finds_what_nobody_gave_a_name(shop: Setup) -> None:
     assert [trace["trace_id"] for trace in found] == [trace_hex(n) for n in (53, 43, 33, 23, 13, 3)]
 
 
+@pytest.mark.parametrize("rest", ["", "/columns", "/analysis", "/matches?text=a"])
+async def test_an_id_of_64_bits_is_one_of_128_with_zeros_before_it(setup: Setup, tmp_path: Path, rest: str) -> None:
+    short = "5af7183fb1d4cf5f"
+    setup.telemetry = store_with(tmp_path / "store", [a_purchase(int(short, 16), -60.0)], HandClock())  # pyright: ignore[reportAttributeAccessIssue]
+    for written in (short, short.upper(), short.zfill(32), f"%20{short}%20", "00000000-0000-0000-5af7-183fb1d4cf5f"):
+        assert (await _get(setup, f"/api/traces/{written}{rest}")).status_code == 200, written
+    for wrong in (short[:15], short + "0", "g" * 16):
+        answer = await _get(setup, f"/api/traces/{wrong}{rest}")
+        assert answer.status_code == 404
+        assert "is not a trace id" in answer.json()["detail"]
+
+
 async def test_a_cursor_that_is_none_is_a_bad_request(shop: Setup) -> None:
     answer = await _get(shop, "/api/traces?cursor=nonsense")
     assert answer.status_code == 400

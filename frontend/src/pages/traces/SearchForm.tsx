@@ -1,11 +1,13 @@
 import { useIsFetching, useQueryClient } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
+import { useNavigate } from "react-router";
 
 import { useOperations, useOverview } from "../../api/queries";
+import { useIsStored } from "../../api/traceColumns";
 import { Button } from "../../ui/Button";
 import { Icon } from "../../ui/Icon";
 import { RangeFields } from "../../ui/RangeFields";
-import { searchProblem, writeSearch, type Search } from "./search";
+import { searchProblem, traceIdOf, writeSearch, type Search } from "./search";
 
 function Field({ label, children }: { label: string; children: ReactNode }) {
   return (
@@ -43,6 +45,8 @@ export function SearchForm({ search, onSearch }: { search: Search; onSearch: (se
   const busy = useIsFetching({ queryKey: ["traces"] }) > 0;
   const [draft, setDraft] = useState(search);
   const [problem, setProblem] = useState<string | null>(null);
+  const navigate = useNavigate();
+  const isStored = useIsStored();
   const operations = useOperations(draft.service);
   const set: Setter = (change) => setDraft((old) => ({ ...old, ...change }));
 
@@ -50,6 +54,15 @@ export function SearchForm({ search, onSearch }: { search: Search; onSearch: (se
     const wrong = searchProblem(draft);
     setProblem(wrong);
     if (wrong !== null) return;
+    const id = traceIdOf(draft.text);
+    if (id === null) find();
+    else void goTo(id);
+  };
+  const goTo = async (id: string) => {
+    if (await isStored(id)) void navigate(`/traces/${id}`);
+    else find();
+  };
+  const find = () => {
     // The same search again means: look whether there is something new.
     if (writeSearch(draft).toString() !== writeSearch(search).toString()) onSearch(draft);
     else for (const key of ["traces", "question"]) void client.invalidateQueries({ queryKey: [key] });
@@ -77,7 +90,7 @@ export function SearchForm({ search, onSearch }: { search: Search; onSearch: (se
       <Field label="Text">
         <input
           value={draft.text}
-          placeholder="anywhere in a span"
+          placeholder="text, or a trace id"
           spellCheck={false}
           onChange={(event) => set({ text: event.target.value })}
         />

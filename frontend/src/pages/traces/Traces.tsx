@@ -1,6 +1,8 @@
 import { lazy, useMemo } from "react";
-import { useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 
+import { ApiError } from "../../api/client";
+import { useTraceColumns } from "../../api/traceColumns";
 import { useTracePages } from "../../api/traceQueries";
 import { plural } from "../../lib/format";
 import { usePageTitle } from "../../lib/usePageTitle";
@@ -10,7 +12,7 @@ import { Empty, Failed, Skeleton } from "../../ui/States";
 import { CompareBar } from "./CompareBar";
 import { Results } from "./Results";
 import { TracesChart } from "./Scatter";
-import { apiParams, readSearch, searchProblem, writeSearch, type Search } from "./search";
+import { apiParams, readSearch, searchProblem, traceIdOf, writeSearch, type Search } from "./search";
 import { SearchForm } from "./SearchForm";
 import { usePicked } from "./usePicked";
 import "../../styles/analysis.css";
@@ -33,12 +35,30 @@ function viewOf(params: URLSearchParams): View {
   return VIEWS.find((view) => view.value === params.get("view"))?.value ?? "list";
 }
 
+/** What a text that is a trace id means: the way to that trace, or that there is none. */
+function ById({ id }: { id: string }) {
+  const query = useTraceColumns(id);
+  const missing = query.error instanceof ApiError && query.error.status === 404;
+  return (
+    <p className="results__count" role="status">
+      {query.data !== undefined && <Link to={`/traces/${id}`}>Go to trace {id}</Link>}
+      {query.isPending && "Looking for the trace of this id …"}
+      {query.isError &&
+        (missing
+          ? `There is no trace ${id}: it may be older than the retention, not have been kept by sampling, or not be here yet.`
+          : query.error.message)}
+    </p>
+  );
+}
+
 function Found({ search }: { search: Search }) {
   const query = useTracePages(apiParams(search), searchProblem(search) === null);
   const traces = useMemo(() => query.data?.pages.flatMap((page) => page.traces), [query.data]);
   const picked = usePicked();
+  const id = traceIdOf(search.text);
   return (
     <div className="card results-card">
+      {id !== null && <ById id={id} />}
       <p className="results__count" role="status">
         {traces !== undefined && traces.length > 0 && `${plural(traces.length, "trace")} found, newest first`}
         {query.hasNextPage && "; there are more"}

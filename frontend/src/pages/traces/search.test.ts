@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { apiParams, DEFAULT_SEARCH, readSearch, searchProblem, writeSearch } from "./search";
+import { apiParams, DEFAULT_SEARCH, readSearch, searchProblem, traceIdOf, writeSearch } from "./search";
 
 describe("the search in the address", () => {
   it("the usual search leaves the address clean", () => expect(writeSearch(DEFAULT_SEARCH).toString()).toBe(""));
@@ -23,6 +23,13 @@ describe("the search in the address", () => {
     expect(readSearch(writeSearch(search))).toEqual(search);
     expect(apiParams(search)).toMatchObject({ minutes: null, start: search.start });
     expect(apiParams(DEFAULT_SEARCH)).toMatchObject({ minutes: "15", start: null, errors_only: null });
+  });
+
+  it("knows a trace id, short ones and those with dashes too", () => {
+    expect(traceIdOf(" 5AF7183FB1D4CF5F ")).toBe("00000000000000005af7183fb1d4cf5f");
+    expect(traceIdOf("0af76519-16cd-43dd-8448-eb211c80319c")).toBe("0af7651916cd43dd8448eb211c80319c");
+    expect(traceIdOf("deadbeef")).toBeNull();
+    expect(traceIdOf("connection refused")).toBeNull();
   });
 
   it("says what is wrong before it asks", () => {

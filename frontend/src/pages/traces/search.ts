@@ -112,3 +112,9 @@ export function searchProblem(search: Search): string | null {
   }
   return null;
 }
+
+/** The 32 digits of a trace id of 16 or 32, with or without dashes and blanks; null for any other text. */
+export function traceIdOf(text: string): string | null {
+  const digits = text.replace(/[\s-]/g, "").toLowerCase();
+  return /^(?:[0-9a-f]{16}|[0-9a-f]{32})$/.test(digits) ? digits.padStart(32, "0") : null;
+}
