@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 
 from homeostat.cli.client import JsonOption
 from homeostat.cli.output import EXIT_FAILED, print_json, print_table, say_error
+from homeostat.cli.store import storage_of
+from homeostat.cli.up import ConfigOption
 
 if TYPE_CHECKING:
     from homeostat.instrument.doctor import Report
@@ -36,24 +38,44 @@ EndpointOption = Annotated[
     str | None,
     typer.Option("--endpoint", help="OTLP over HTTP, e.g. http://127.0.0.1:4318; default: what runs here."),
 ]
-DataOption = Annotated[Path, typer.Option("--data", help="Data directory of the running Homeostat.")]
-DATA = Path("homeostat-data")
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Data directory of the running Homeostat; default: storage.path of the configuration."
+    ),
+]
+HomeostatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url", envvar="HOMEOSTAT_URL", help="Where the Homeostat answers that is meant, if there are several."
+    ),
+]
 Command = Annotated[list[str], typer.Argument(help="The program, behind `--`.")]
 _ANY = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
 
 @app.command("run", context_settings=_ANY)
 def run(
-    command: Command, service: ServiceOption = None, endpoint: EndpointOption = None, data: DataOption = DATA
+    command: Command,
+    service: ServiceOption = None,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    url: HomeostatOption = None,
 ) -> None:
     """Run a program; signals and exit code are its own."""
-    from homeostat.instrument.launch import endpoint_of, environment, service_of
+    from homeostat.instrument.launch import environment, refusal_of, service_of
 
     plan = _plan(command)
-    where = endpoint_of(endpoint, data, os.environ)
+    where = _endpoint(endpoint, data, config, url)
     name = service or service_of(command, Path.cwd(), os.environ)
     environ = environment(plan, endpoint=where, service=name, environ=os.environ)
     say_error(f"homeostat: traces, metrics and logs of {name} go to {where} ({plan.way} instrumentation)")
+    if (refusal := refusal_of(where)) is not None:
+        say_error(
+            f"homeostat: nothing listens there now ({refusal}). Start it with `homeostat up`, or name another "
+            "receiver with --endpoint, or its data directory with --data."
+        )
     if plan.missing:
         say_error(f"homeostat: not instrumented yet; this brings it: {plan.target.install(plan.missing)}")
     sys.stdout.flush()
@@ -66,19 +88,21 @@ def doctor(
     command: Annotated[list[str] | None, typer.Argument(help="A program to start and watch, behind `--`.")] = None,
     service: ServiceOption = None,
     endpoint: EndpointOption = None,
-    data: DataOption = DATA,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    url: HomeostatOption = None,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long the program may run.")] = 10.0,
     as_json: JsonOption = False,
 ) -> None:
     """Say which libraries can be hooked and, with a program, which really were; exit code 1: none."""
     from homeostat.instrument import doctor as examination
-    from homeostat.instrument.launch import endpoint_of, service_of
+    from homeostat.instrument.launch import service_of
 
     words = command or []
     report = examination.examine(
         _plan(words),
         words,
-        endpoint=endpoint_of(endpoint, data, os.environ),
+        endpoint=_endpoint(endpoint, data, config, url),
         service=service or service_of(words, Path.cwd(), os.environ),
         environ=os.environ,
         seconds=seconds,
@@ -100,6 +124,14 @@ def nginx(
     from homeostat.drivers.nginx.setup import configuration
 
     print(configuration(service, endpoint))
+
+
+def _endpoint(given: str | None, data: Path | None, config: Path | None, url: str | None) -> str:
+    from homeostat.instrument.launch import endpoint_of
+
+    if given is None and data is None:
+        data = storage_of(config, None, must_exist=False).path
+    return endpoint_of(given, data or Path(), os.environ, url)
 
 
 def _plan(command: list[str]) -> "Plan":

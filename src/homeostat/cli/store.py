@@ -50,7 +50,8 @@ PathOption = Annotated[
 SignalOption = Annotated[Signal | None, typer.Option("--signal", help="Only this one; default: all.")]
 
 
-def _storage(config: Path | None, path: Path | None, *, must_exist: bool = True) -> "StorageConfig":
+def storage_of(config: Path | None, path: Path | None, *, must_exist: bool = True) -> "StorageConfig":
+    """Where telemetry is kept, as said on the command line or in the configuration. Raises ConfigError."""
     from homeostat.config import load_config
     from homeostat.core.config import Config
 
@@ -95,7 +96,7 @@ def check(
     """Read every segment, index, log and catalogue, and say what is wrong. Homeostat may run. Exit code 1: damage."""
     from homeostat.store.telemetry.check import check_lane
 
-    storage = _storage(config, path)
+    storage = storage_of(config, path)
     with _progress("Reading") as progress:
         reports = [check_lane(spec, storage.path, progress) for spec in _specs(signal)]
     findings = [finding for report in reports for finding in report.findings]
@@ -132,7 +133,7 @@ def compact(
     from homeostat.store.telemetry.lane import Lane
     from homeostat.store.telemetry.maintenance import CompactionPolicy
 
-    storage = _storage(config, path)
+    storage = storage_of(config, path)
     policy = CompactionPolicy(small_rows=_MERGED_ROWS_MAX, merge_min=2, merged_rows_max=_MERGED_ROWS_MAX)
     answer: list[dict[str, str | int]] = []
     with locked(storage.path), _progress("Merging") as progress:
@@ -188,7 +189,7 @@ def export(
     chosen = as_format or _by_name(out)
     if chosen is Format.CSV and signal is not Signal.LOGS:
         raise BadRequestError(f"{signal} are no table: CSV is for logs. Use --format ndjson or parquet.")
-    storage = _storage(config, path)
+    storage = storage_of(config, path)
     with _progress(f"Exporting {signal}") as progress:
         tables = _told(stored(spec, storage.path, to_ns(start), to_ns(end)), progress)
         rows = _write(tables, spec, chosen, out)
@@ -246,7 +247,7 @@ def import_files(
     """
     from homeostat.cli.store_import import take_in_all
 
-    storage = _storage(config, path, must_exist=False)
+    storage = storage_of(config, path, must_exist=False)
     with _progress("Importing") as progress:
         answer = take_in_all(files, storage, signal.value if signal is not None else None, progress)
     if as_json:

@@ -6,18 +6,23 @@ What the user has set in ``OTEL_*`` stays; only what is missing is filled in.
 import json
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from homeostat.core.errors import BadRequestError
 from homeostat.instrument.bundle import make
 from homeostat.instrument.command import words_of
 from homeostat.instrument.plan import Plan, Way
+from homeostat.net import in_address
 
-DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4318"
+DEFAULT_PORT: Final = 4318
+DEFAULT_ENDPOINT: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
+_THIS_MACHINE: Final = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}
+_LISTENS_WITHIN_S: Final = 1.0
 BOOTSTRAP: Final = Path(__file__).parent / "bootstrap"
 _SAYS_NOTHING: Final = {
     "",
@@ -34,25 +39,63 @@ _SAYS_NOTHING: Final = {
 }
 
 
-def endpoint_of(given: str | None, data: Path, environ: Mapping[str, str]) -> str:
+def endpoint_of(given: str | None, data: Path, environ: Mapping[str, str], url: str | None = None) -> str:
     """Where telemetry goes: as given, as in ``OTEL_EXPORTER_OTLP_ENDPOINT``, as a running Homeostat says in
-    ``ready.json`` of its data directory, else the default port of this machine.
+    ``ready.json`` of its data directory, else the default port, of the host in ``url`` or of this machine.
 
+    ``url``: where the Homeostat that is meant answers (its API); None: the one of the data directory, whichever.
     Raises BadRequestError for what is no address.
     """
-    endpoint = given or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _announced(data) or DEFAULT_ENDPOINT
+    endpoint = (
+        given
+        or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        or _announced(data, url)
+        or _beside(url)
+        or DEFAULT_ENDPOINT
+    )
     if not re.match(r"https?://[^/\s]+", endpoint):
         raise BadRequestError(f"{endpoint!r} is no address of an OTLP receiver. Write e.g. {DEFAULT_ENDPOINT}.")
     return endpoint.rstrip("/")
 
 
-def _announced(data: Path) -> str | None:
+def _announced(data: Path, url: str | None) -> str | None:
+    """The OTLP address in ``ready.json``, when that is the Homeostat of ``url``."""
     try:
         ready = json.loads((data / "ready.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    address = ready.get("otlp_http") if isinstance(ready, dict) else None
+    if not isinstance(ready, dict) or (url and _place(str(ready.get("url"))) != _place(url)):
+        return None
+    address = ready.get("otlp_http")
     return address if isinstance(address, str) else None
+
+
+def _beside(url: str | None) -> str | None:
+    """The default port of the host in ``url``."""
+    host = _place(url)[0] if url else ""
+    return f"http://{in_address(host)}:{DEFAULT_PORT}" if host else None
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    """Host and port; this machine under its various names is one host."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise BadRequestError(
+            f"{url!r} is no address of a Homeostat ({error}). Write e.g. http://host:4000."
+        ) from error
+    return "127.0.0.1" if host in _THIS_MACHINE else host, port or (443 if parts.scheme == "https" else 80)
+
+
+def refusal_of(endpoint: str) -> str | None:
+    """Why nothing can be sent to an endpoint now; None when somebody listens."""
+    try:
+        host, port = urlsplit(endpoint).hostname, _place(endpoint)[1]
+        with socket.create_connection((host or "", port or DEFAULT_PORT), timeout=_LISTENS_WITHIN_S):
+            return None
+    except (OSError, UnicodeError, OverflowError) as error:
+        return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def service_of(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import venv
@@ -364,6 +365,36 @@ def test_the_endpoint_is_the_given_one_else_the_one_of_the_running_homeostat(tmp
     for text in ("[]", "{", '{"otlp_http": null}'):
         (tmp_path / "ready.json").write_text(text)
         assert endpoint_of(None, tmp_path, {}) == DEFAULT_ENDPOINT
+
+
+def test_the_homeostat_that_is_meant_is_the_one_of_its_url(tmp_path: Path) -> None:
+    (tmp_path / "ready.json").write_text('{"url": "http://127.0.0.1:4000", "otlp_http": "http://127.0.0.1:7"}')
+    assert endpoint_of(None, tmp_path, {}, "http://localhost:4000/") == "http://127.0.0.1:7"
+    assert endpoint_of(None, tmp_path, {}, "http://far.example:4000") == "http://far.example:4318"
+    assert endpoint_of(None, tmp_path, {}, "http://[fd00::1]:4000") == "http://[fd00::1]:4318"
+    assert endpoint_of("http://given:1", tmp_path, {}, "http://far.example:4000") == "http://given:1"
+    with pytest.raises(BadRequestError, match="no address of a Homeostat"):
+        endpoint_of(None, tmp_path, {}, "http://far:port")
+
+
+def test_the_storage_path_of_the_configuration_leads_to_the_running_homeostat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else/ready.json").write_text(f'{{"otlp_http": "http://127.0.0.1:{port}"}}')
+    (tmp_path / "homeostat.yaml").write_text("storage: {path: else}")
+    monkeypatch.chdir(tmp_path)
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "HOMEOSTAT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    program = [sys.executable, "-c", "pass"]
+    words = [sys.executable, "-m", "homeostat.cli.main", "instrument", "--", *program]
+    subprocess.run(words, check=True, env=dict(os.environ) | {"OTEL_SDK_DISABLED": "true"}, timeout=60)
+    said = capfd.readouterr().err
+    assert f"go to http://127.0.0.1:{port} (" in said
+    assert said.count("nothing listens there now") == 1
+    assert "--endpoint" in said
 
 
 @given(st.text(max_size=20))
