@@ -170,7 +170,10 @@ class _Grid:
             cells += bucket
             _add(self.histogram.reshape(-1), cells, count, once=once)
         if self._shares is not None:
-            running = np.concatenate([[0.0], np.cumsum(self._shares[bucket] * count)])
+            within = self._shares.take(bucket)
+            within *= count
+            running = np.zeros(len(within) + 1)
+            np.cumsum(within, out=running[1:])
             ends = np.cumsum(lengths)
             _add(self.within, rows, running[ends] - running[ends - lengths], once=once)
 
