@@ -175,6 +175,7 @@ export interface Dependency {
 export interface Dependencies {
   start: string;
   end: string;
+  known_s: number | null; // for how many seconds of it somebody was counting
   services: RequestFigures[];
   dependencies: Dependency[];
 }

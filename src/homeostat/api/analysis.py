@@ -158,14 +158,18 @@ async def operation_latencies(here: Here, asked: Annotated[OperationsQuestion, Q
 @router.get("/dependencies")
 async def dependencies(here: Here, asked: Annotated[DependencyQuestion, Query()]) -> Dependencies:
     """Who called whom, how often, and how well, from every span."""
-    since, until = asked.bounds(here.parts.clock.now())
+    now = here.parts.clock.now()
+    since, until = asked.bounds(now)
     seconds = int(since.timestamp()), -int(-until.timestamp() // 1)
     red = here.parts.red
     edges = await to_thread.run_sync(red.edges, *seconds)
     points = await to_thread.run_sync(red.window, *seconds)
     found = sorted(map(_dependency, edges), key=lambda edge: (-edge.requests, edge.caller, edge.callee))
     services = sorted(map(_figures, points), key=lambda figures: figures.service)
-    return Dependencies(start=since, end=until, services=tuple(services), dependencies=tuple(found))
+    known_s = red.reach().known_s(since.timestamp(), min(until, now).timestamp())
+    return Dependencies(
+        start=since, end=until, known_s=known_s or None, services=tuple(services), dependencies=tuple(found)
+    )
 
 
 def _figures(point: RedPoint) -> RequestFigures:

@@ -267,6 +267,7 @@ class Dependencies(Model):
 
     start: datetime
     end: datetime
+    known_s: float | None  # for how many seconds of it somebody was counting: what a rate divides by; None: never
     services: tuple[RequestFigures, ...]  # by name
     dependencies: tuple[Dependency, ...]
 

@@ -206,6 +206,13 @@ async def test_dependencies_are_the_busiest_first(setup: Setup) -> None:
     ]
 
 
+async def test_the_map_says_for_how_many_seconds_somebody_counted(setup: Setup) -> None:
+    assert (await _get(setup, "/api/dependencies")).json()["known_s"] is None
+    setup.red.add("shop", NOW_S - 180, requests=2700)
+    assert (await _get(setup, "/api/dependencies")).json()["known_s"] == pytest.approx(180, abs=1)
+    assert (await _get(setup, "/api/dependencies?minutes=1")).json()["known_s"] == pytest.approx(60, abs=1)
+
+
 async def test_services_and_operations_have_their_figures_of_a_range(setup: Setup) -> None:
     setup.red.add("shop", NOW_S - 120, requests=10, errors=2, ms=8.0)
     services = (await _get(setup, "/api/dependencies")).json()["services"]

@@ -8,7 +8,7 @@ import { useWidth } from "../../lib/useWidth";
 import { ServiceName } from "../../ui/ServiceName";
 import { Status } from "../../ui/Status";
 import { Value } from "../../ui/Value";
-import { graphOf, NODE_HEIGHT, NODE_WIDTH, type Place, type Wire } from "./graph";
+import { graphOf, isTrouble, NODE_HEIGHT, NODE_WIDTH, perSecond, type Place, type Wire } from "./graph";
 
 const THINNEST = 1.25;
 const PER_DECADE = 0.8;
@@ -20,26 +20,61 @@ interface Props {
   data: Dependencies;
   figures: ReadonlyMap<string, RequestFigures>;
   health: ReadonlyMap<string, ServiceStatus>;
-  seconds: number;
+  seconds: number | null;
   chosen: string | null;
   onChoose: (service: string) => void;
 }
 
-function Line({ wire, seconds, faded }: { wire: Wire; seconds: number; faded: boolean }) {
-  const { requests, errors, error_rate: errorRate, mean_ms: meanMs } = wire.dependency;
+interface LineProps {
+  wire: Wire;
+  seconds: number | null;
+  faded: boolean;
+}
+
+const rateText = (wire: Wire, seconds: number | null): string => {
+  const calls = perSecond(wire.dependency.requests, seconds);
+  return calls === null ? "" : `${rate(calls)}/s`;
+};
+
+function outcome({ dependency: { error_rate: errorRate, mean_ms: meanMs } }: Wire): string {
+  if (errorRate !== null && errorRate > 0) return `${percent(errorRate)} failed`;
+  return meanMs === null ? "" : duration(meanMs);
+}
+
+function Arrow({ wire }: { wire: Wire }) {
+  const { requests, error_rate: errorRate } = wire.dependency;
   return (
-    <g className="line" data-bad={errors > 0} data-faded={faded}>
-      <path
-        d={wire.path}
-        markerEnd={`url(#arrow${errors > 0 ? "-bad" : ""})`}
-        strokeWidth={THINNEST + PER_DECADE * Math.log10(1 + requests)}
-        strokeDasharray={wire.backward ? "7 5" : undefined}
-      />
+    <path
+      d={wire.path}
+      markerEnd={`url(#arrow${isTrouble(errorRate) ? "-bad" : ""})`}
+      strokeWidth={THINNEST + PER_DECADE * Math.log10(1 + requests)}
+      strokeDasharray={wire.backward ? "7 5" : undefined}
+    />
+  );
+}
+
+function Line({ wire, seconds, faded }: LineProps) {
+  const { errors, error_rate: errorRate } = wire.dependency;
+  return (
+    <g className="line" data-bad={isTrouble(errorRate)} data-errors={errors > 0} data-faded={faded}>
+      <Arrow wire={wire} />
       <text x={wire.labelX} y={wire.labelY - 5} textAnchor="middle">
-        {rate(requests / seconds)}/s
+        {rateText(wire, seconds)}
       </text>
       <text x={wire.labelX} y={wire.labelY + 14} textAnchor="middle">
-        {errorRate !== null && errorRate > 0 ? `${percent(errorRate)} failed` : meanMs === null ? "" : duration(meanMs)}
+        {outcome(wire)}
+      </text>
+    </g>
+  );
+}
+
+function Loop({ wire, seconds, faded }: LineProps) {
+  const { errors, error_rate: errorRate } = wire.dependency;
+  return (
+    <g className="line" data-bad={isTrouble(errorRate)} data-errors={errors > 0} data-faded={faded}>
+      <Arrow wire={wire} />
+      <text x={wire.labelX} y={wire.labelY} textAnchor="end">
+        {["calls itself", rateText(wire, seconds), outcome(wire)].filter((word) => word !== "").join(" · ")}
       </text>
     </g>
   );
@@ -49,14 +84,14 @@ interface NodeProps {
   place: Place;
   figures: RequestFigures | undefined;
   status: ServiceStatus | undefined;
-  seconds: number;
+  seconds: number | null;
   chosen: boolean;
   faded: boolean;
   onChoose: (service: string) => void;
 }
 
 function Node({ place, figures, status, seconds, chosen, faded, onChoose }: NodeProps) {
-  const perSecond = figures === undefined ? null : figures.requests / seconds;
+  const served = figures === undefined ? null : perSecond(figures.requests, seconds);
   return (
     <li style={{ left: place.x, top: place.y, width: NODE_WIDTH, height: NODE_HEIGHT }}>
       <button type="button" className="node" aria-pressed={chosen} data-faded={faded} onClick={() => onChoose(place.service)}>
@@ -68,7 +103,7 @@ function Node({ place, figures, status, seconds, chosen, faded, onChoose }: Node
         </span>
         <span className="node__figures">
           <span>
-            <Value of={perSecond} as={rate} />
+            <Value of={served} as={rate} />
             /s
           </span>
           <span data-tone={(figures?.error_rate ?? 0) > 0 ? "bad" : undefined}>
@@ -85,6 +120,8 @@ function Node({ place, figures, status, seconds, chosen, faded, onChoose }: Node
   );
 }
 
+const keyOf = ({ dependency: { caller, callee } }: Wire): string => `${caller} ${callee}`;
+
 /** The picture. Lines are decoration: the table of calls below says the same; services are buttons. */
 export function Diagram({ data, figures, health, seconds, chosen, onChoose }: Props) {
   const graph = useMemo(() => graphOf(data.services.map((one) => one.service), data.dependencies), [data]);
@@ -93,6 +130,7 @@ export function Diagram({ data, figures, health, seconds, chosen, onChoose }: Pr
     const touching = data.dependencies.filter((edge) => edge.caller === chosen || edge.callee === chosen);
     return new Set([chosen, ...touching.flatMap((edge) => [edge.caller, edge.callee])]);
   }, [data, chosen]);
+  const isFar = ({ dependency: { caller, callee } }: Wire) => chosen !== null && caller !== chosen && callee !== chosen;
   const box = useRef<HTMLElement>(null);
   const room = useWidth(box) - PADDING;
   const zoom = room <= 0 ? 1 : Math.min(1, Math.max(SMALLEST, room / graph.width));
@@ -110,12 +148,10 @@ export function Diagram({ data, figures, health, seconds, chosen, onChoose }: Pr
             ))}
           </defs>
           {graph.wires.map((wire) => (
-            <Line
-              key={`${wire.dependency.caller} ${wire.dependency.callee}`}
-              wire={wire}
-              seconds={seconds}
-              faded={chosen !== null && wire.dependency.caller !== chosen && wire.dependency.callee !== chosen}
-            />
+            <Line key={keyOf(wire)} wire={wire} seconds={seconds} faded={isFar(wire)} />
+          ))}
+          {graph.loops.map((wire) => (
+            <Loop key={keyOf(wire)} wire={wire} seconds={seconds} faded={isFar(wire)} />
           ))}
         </svg>
         <ul aria-label="Services">

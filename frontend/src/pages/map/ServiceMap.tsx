@@ -16,12 +16,13 @@ import { Empty, Failed, Skeleton } from "../../ui/States";
 import { Value } from "../../ui/Value";
 import { searchPath } from "../traces/search";
 import { Diagram } from "./Diagram";
+import { perSecond } from "./graph";
 import "../../styles/analysis.css";
 import "./map.css";
 
 const USUAL_MINUTES = "60";
 
-function Calls({ edges, seconds }: { edges: Dependency[]; seconds: number }) {
+function Calls({ edges, seconds }: { edges: Dependency[]; seconds: number | null }) {
   return (
     // A scrolling region has to be reachable by keyboard.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
@@ -42,7 +43,9 @@ function Calls({ edges, seconds }: { edges: Dependency[]; seconds: number }) {
             <tr key={`${edge.caller} ${edge.callee}`}>
               <th scope="row">{edge.caller}</th>
               <td>{edge.callee}</td>
-              <td className="num">{rate(edge.requests / seconds)}</td>
+              <td className="num">
+                <Value of={perSecond(edge.requests, seconds)} as={rate} />
+              </td>
               <td className="num wide-only">{compactCount(edge.requests)}</td>
               <td className="num" data-tone={edge.errors > 0 ? "bad" : undefined}>
                 <Value of={edge.error_rate} as={percent} />
@@ -106,7 +109,7 @@ interface ShownProps {
 
 function Shown({ data, range, chosen, onChoose }: ShownProps) {
   const overview = useOverview();
-  const seconds = Math.max(1, (Date.parse(data.end) - Date.parse(data.start)) / 1_000);
+  const seconds = data.known_s;
   const figures = useMemo(() => new Map(data.services.map((one) => [one.service, one])), [data]);
   // Health is known of now only: on the map of an earlier time it would be a lie.
   const relative = range.minutes !== "";

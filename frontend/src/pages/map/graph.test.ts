@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { graphOf } from "./graph";
+import { graphOf, isTrouble, perSecond } from "./graph";
 
 const call = (caller: string, callee: string) => ({ caller, callee, requests: 1, errors: 0, error_rate: 0, mean_ms: 1 });
 const layer = (graph: ReturnType<typeof graphOf>, service: string) => graph.places.get(service)?.layer;
@@ -24,6 +24,18 @@ describe("the layers of the map", () => {
     expect(graph.places.size).toBe(3);
     expect(graph.wires.filter((wire) => wire.backward)).toHaveLength(1);
     expect(graph.wires).toHaveLength(3);
+  });
+
+  it("draw the call of a service to itself at its node, also where it calls nobody else", () => {
+    const graph = graphOf([], [call("a", "b"), call("b", "b"), call("own", "own")]);
+    expect(graph.loops.map((one) => one.dependency.caller)).toEqual(["b", "own"]);
+    expect(graph.loops.every((one) => one.labelY > 0 && one.labelX > 0)).toBe(true);
+  });
+
+  it("divide by the seconds in which somebody counted, and call 1 % trouble", () => {
+    expect(perSecond(2_700, 180)).toBe(15);
+    expect(perSecond(2_700, null)).toBeNull();
+    expect([null, 0, 0.0018, 0.01, 0.06].map(isTrouble)).toEqual([false, false, false, true, true]);
   });
 
   it("never put two services into one place", () => {

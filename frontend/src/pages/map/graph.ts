@@ -34,6 +34,7 @@ export interface Wire {
 export interface Graph {
   places: ReadonlyMap<string, Place>;
   wires: Wire[];
+  loops: Wire[]; // calls of a service to itself
   width: number;
   height: number;
 }
@@ -131,6 +132,28 @@ function wire(dependency: Dependency, from: Place, to: Place): Wire {
   };
 }
 
+/** Calls a second while somebody was counting; null where nobody was. */
+export function perSecond(requests: number, seconds: number | null): number | null {
+  return seconds === null ? null : requests / Math.max(1, seconds);
+}
+
+/** Whether so many errors are drawn as trouble; fewer are only said. */
+export function isTrouble(errorRate: number | null): boolean {
+  return errorRate !== null && errorRate >= 0.01;
+}
+
+/** A call to oneself stands on the upper edge of the node, its words left of it. */
+function loop(dependency: Dependency, { x, y }: Place): Wire {
+  const [left, right] = [x + NODE_WIDTH - 44, x + NODE_WIDTH - 18];
+  return {
+    dependency,
+    path: `M${left} ${y}C${left - 4} ${y - 14} ${right + 4} ${y - 14} ${right} ${y - 3}`,
+    labelX: left - 6,
+    labelY: y - 3,
+    backward: false,
+  };
+}
+
 /** Services that nobody calls come first; with circles only, the busiest caller does. */
 export function graphOf(services: readonly string[], edges: readonly Dependency[]): Graph {
   const names = [...new Set([...services, ...edges.flatMap((edge) => [edge.caller, edge.callee])])].sort();
@@ -170,11 +193,16 @@ export function graphOf(services: readonly string[], edges: readonly Dependency[
       y: below + Math.floor(index / columns) * (NODE_HEIGHT + GAP_Y),
     }),
   );
+  const loops = edges.flatMap((edge) => {
+    const place = places.get(edge.caller);
+    return edge.caller !== edge.callee || place === undefined ? [] : [loop(edge, place)];
+  });
   const deepest = wires.some((one) => one.backward) ? NODE_HEIGHT : 0;
   const aloneWidth = Math.min(alone.length, columns) * (NODE_WIDTH + GAP_Y) - GAP_Y;
   return {
     places,
     wires,
+    loops,
     width: 2 * MARGIN + Math.max(0, layers.length * (NODE_WIDTH + GAP_X) - GAP_X, aloneWidth),
     height: alone.length === 0 ? height + deepest : below + Math.ceil(alone.length / columns) * (NODE_HEIGHT + GAP_Y),
   };
