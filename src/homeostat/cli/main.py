@@ -83,7 +83,7 @@ def _explained(error: HomeostatError | OSError) -> tuple[str, int]:
         case OSError():
             what = error.strerror or str(error) or type(error).__name__
             where = f" ({error.filename})" if error.filename else ""
-            advice = "Look at the addresses and paths in homeostat.yaml."
+            advice = "Look at the paths that you gave, and at the addresses and paths in homeostat.yaml."
             return f"The operating system refused what Homeostat needs: {what}{where}. {advice}", EXIT_FAILED
 
 

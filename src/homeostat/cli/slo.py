@@ -1,5 +1,6 @@
 """``homeostat slo``: what is promised, how it stands, and the promises as files for and from others."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, cast
@@ -108,12 +109,17 @@ def import_slos(
     for file in files:
         try:
             text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise HomeostatError(
+                f"{file} cannot be read: {reason}. Name an OpenSLO v1 file in YAML or JSON."
+            ) from error
         except UnicodeDecodeError as error:
             raise HomeostatError(f"{file} is not UTF-8 text. Name an OpenSLO v1 file in YAML or JSON.") from error
         try:
             answers.append(cast("Row", client.post_text("/api/slos/import", text, YAML, dry_run=dry_run)))
         except HomeostatError as error:
-            raise HomeostatError(f"{file}: {error}") from error
+            raise HomeostatError(_in_file(file, str(error))) from error
     if as_json:
         print_json(answers)
         return
@@ -145,6 +151,13 @@ def delete_slo(slo_id: str, url: UrlOption = DEFAULT_URL) -> None:
     text = client.get_text("/api/slos/export", id=[slo_id])
     client.delete(f"/api/slos/{slo_id}")
     print(f"# Deleted. To have it back: homeostat slo import FILE with this text\n{text}", end="")
+
+
+def _in_file(file: str, problem: str) -> str:
+    """Problems with their places in the file: to the API it is the body of a request."""
+    name = "standard input" if file == STDIN else file
+    text, places = re.subn(r"^body:(?=\d)", lambda _: f"{name}:", problem, flags=re.MULTILINE)
+    return text if places else f"{name}: {problem}"
 
 
 def _firing(row: Row) -> list[str]:
