@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from homeostat.api.trace_search import ATTRIBUTES_MAX, EARLIEST, TimeRange, pair_of
+from homeostat.core import logs
 from homeostat.core.errors import BadRequestError
 from homeostat.core.logs import LogQuery
 from homeostat.core.trace_ids import DIGITS, full_trace_id
@@ -15,7 +16,6 @@ NAME_MAX: Final = 1000
 STEPS_MAX: Final = 2000
 _NICE_STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200)
 _DAY_S: Final = 86_400
-_SEVERITIES: Final = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "warning": 13, "error": 17, "fatal": 21}
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -59,12 +59,10 @@ class LogFilter(TimeRange):
 
 def severity_number(text: str | None) -> int:
     """The number at which a severity begins (OpenTelemetry's SeverityNumber); 0: any. Raises BadRequestError."""
-    word = (text or "0").strip().lower()
-    number = _SEVERITIES.get(word, int(word) if word.isdecimal() and word.isascii() and len(word) < 3 else -1)
-    if not 0 <= number <= 24:
-        names = ", ".join(name for name in _SEVERITIES if name != "warning")
-        raise BadRequestError(f"min_severity={text!r} is no severity. Write {names}, or a number from 0 to 24.")
-    return number
+    try:
+        return logs.severity_number(text)
+    except BadRequestError as error:
+        raise BadRequestError(f"min_severity={error}") from error
 
 
 def hex_id(name: str, text: str | None, digits: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import httpx2
 import typer
@@ -13,6 +13,16 @@ DEFAULT_URL = "http://127.0.0.1:4000"
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="HOMEOSTAT_URL", help="Where Homeostat answers.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+_COMMANDS: Final = {
+    "/api/slos": "slo list",
+    "/api/incidents": "incidents list",
+    "/api/maintenance": "maintenance list",
+    "/api/events": "events list",
+    "/api/services": "status",
+    "/api/runs": "incidents show INCIDENT",
+}
+"""The commands that show what a path of the API lists; runs stand with their incidents."""
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -45,13 +55,17 @@ class ApiClient:
     def download(self, path: str, **query: str | float | Sequence[str] | None) -> Generator[Iterator[bytes]]:
         """GET something large, piece by piece. A transfer that breaks off raises ConnectionError."""
         params = {key: value for key, value in query.items() if value is not None}
+        answered = False
         try:
             with self._client.stream("GET", path, params=params) as response:
+                answered = True
                 if not response.is_success:
                     response.read()
                     raise HomeostatError(f"{_message(response)} (HTTP {response.status_code})")
                 yield response.iter_bytes()
         except httpx2.TransportError as error:
+            if not answered:
+                raise self._silence(error) from error
             raise ConnectionError(f"The download from {self._url} broke off ({error}). Try again.") from error
 
     def delete(self, path: str) -> object:
@@ -81,15 +95,25 @@ class ApiClient:
         try:
             response = self._client.request(method, path, params=params, json=json, content=content, headers=headers)
         except httpx2.TransportError as error:
-            raise ConnectionError(
-                f"No Homeostat answers at {self._url} ({error}). Start one with `homeostat up`, or give --url."
-            ) from error
+            raise self._silence(error) from error
         if response.is_success:
             return response
         message = _message(response)
         if response.status_code == 404:
             raise NotFoundError(message)
         raise HomeostatError(f"{message} (HTTP {response.status_code})")
+
+    def _silence(self, error: httpx2.TransportError) -> ConnectionError:
+        return ConnectionError(
+            f"No Homeostat answers at {self._url} ({error}). Start one with `homeostat up`, or give --url."
+        )
+
+
+def _in_commands(text: str) -> str:
+    """What the API says of itself, said of the commands that ask it."""
+    for path, command in _COMMANDS.items():
+        text = text.replace(f"GET {path} lists", f"`homeostat {command}` lists")
+    return text
 
 
 def _message(response: httpx2.Response) -> str:
@@ -99,5 +123,5 @@ def _message(response: httpx2.Response) -> str:
         return response.text[:300] or response.reason_phrase
     if isinstance(body, dict):
         fields = cast("dict[str, object]", body)
-        return str(fields.get("detail") or fields.get("error") or body)
+        return _in_commands(str(fields.get("detail") or fields.get("error") or body))
     return str(body)

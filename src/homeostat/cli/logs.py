@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
+from homeostat.cli.options import severity as severity_of
 from homeostat.cli.output import percent, print_json, print_table
 from homeostat.cli.spark import sparkline
 from homeostat.cli.text import log_line, one_line
@@ -30,7 +31,9 @@ _PATTERN_WIDTH: Final = 20
 _PATIENCE_S: Final = 120.0
 
 TextArgument = Annotated[str | None, typer.Argument(help='Words that all occur; "in quotes": a phrase.')]
-SeverityOption = Annotated[str | None, typer.Option("--severity", help="At least: debug, info, warn, error, fatal.")]
+SeverityOption = Annotated[
+    str | None, typer.Option("--severity", help="At least: debug, info, warn, error, fatal.", callback=severity_of)
+]
 TraceOption = Annotated[str | None, typer.Option("--trace", help="Only records of this trace.")]
 SpanOption = Annotated[str | None, typer.Option("--span", help="Only records of this span.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="e.g. 2026-01-31T12:00:00Z; instead of --minutes.")]

@@ -6,7 +6,8 @@ import typer
 from rich.markup import escape
 
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
-from homeostat.cli.output import clock_time, print_json, print_table
+from homeostat.cli.options import pairs
+from homeostat.cli.output import EXIT_FAILED, clock_time, print_json, print_table, say_error
 from homeostat.cli.spark import sparkline
 from homeostat.cli.text import one_line
 from homeostat.cli.traces_compared import MinutesOption, ServiceOption
@@ -14,7 +15,7 @@ from homeostat.cli.traces_compared import MinutesOption, ServiceOption
 app = typer.Typer(help="Metrics that systems send.", no_args_is_help=True)
 
 Row = dict[str, object]
-LabelOption = Annotated[list[str] | None, typer.Option(help="key=value; may be given several times.")]
+LabelOption = Annotated[list[str] | None, typer.Option(help="key=value; may be given several times.", callback=pairs)]
 
 
 @app.command("list")
@@ -92,8 +93,8 @@ def query(
         return
     series = cast("list[Row]", answer["series"])
     if not series:
-        print(f"Nothing of {name} in the last {minutes} minutes. `homeostat metrics list` has the names.")
-        return
+        say_error(f"Nothing of {name} in the last {minutes} minutes. `homeostat metrics list` has the names.")
+        raise typer.Exit(EXIT_FAILED)
     print_table(("LABELS", "", "MIN", "MAX", "LAST"), [_cells(row) for row in series])
     print(f"From {clock_time(str(answer['start']))}, steps of {answer['step_s']} s.")
 

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 import typer
 
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
+from homeostat.cli.options import pairs
 from homeostat.cli.output import number, percent, print_json, print_table
 
 Row = dict[str, object]
@@ -12,7 +13,9 @@ _SIDES = ("left_calls", "right_calls", "left_self_ms", "right_self_ms")
 
 ServiceOption = Annotated[str | None, typer.Option(help="Its service.name, in full.")]
 OperationOption = Annotated[str | None, typer.Option(help="A span's name, in full.")]
-AttributeOption = Annotated[list[str] | None, typer.Option(help="key=value; may be given several times.")]
+AttributeOption = Annotated[
+    list[str] | None, typer.Option(help="key=value; may be given several times.", callback=pairs)
+]
 TextOption = Annotated[str | None, typer.Option(help="Occurs in a name, a message, an attribute or an event.")]
 MinutesOption = Annotated[int, typer.Option(min=1, help="How far back.")]
 SampleOption = Annotated[int, typer.Option(min=10, max=500, help="Traces to look at on each side.")]

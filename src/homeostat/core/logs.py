@@ -1,11 +1,24 @@
 """Log records as Homeostat keeps and answers them."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from pydantic import Field
 
+from homeostat.core.errors import BadRequestError
 from homeostat.core.models import Model
+
+_SEVERITIES: Final = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "warning": 13, "error": 17, "fatal": 21}
+
+
+def severity_number(text: str | None) -> int:
+    """The number at which a severity begins (OpenTelemetry's SeverityNumber); 0: any. Raises BadRequestError."""
+    word = (text or "0").strip().lower()
+    number = _SEVERITIES.get(word, int(word) if word.isdecimal() and word.isascii() and len(word) < 3 else -1)
+    if not 0 <= number <= 24:
+        names = ", ".join(name for name in _SEVERITIES if name != "warning")
+        raise BadRequestError(f"{text!r} is no severity. Write {names}, or a number from 0 to 24.")
+    return number
 
 
 class LogRecord(Model):

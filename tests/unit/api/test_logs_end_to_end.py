@@ -173,11 +173,8 @@ async def test_records_are_followed_as_they_come_in_each_once(setup: Setup, tmp_
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        (("logs", "search", "--severity", "loud"), "debug, info, warn"),
         (("logs", "search", "--cursor", "x"), "next_cursor"),
         (("logs", "export", "OUT.xls", "--format", "xls"), "ndjson, csv, parquet"),
-        (("logs", "patterns", "--attribute", "x"), "key=value"),
-        (("metrics", "query", "latency", "--label", "x"), "key=value"),
     ],
 )
 async def test_what_is_asked_wrongly_fails_with_a_remedy_and_leaves_nothing(
