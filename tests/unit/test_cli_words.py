@@ -55,6 +55,14 @@ def test_a_download_that_nobody_answers_says_so_and_leaves_no_file(nobody: str, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_name_that_says_no_format_is_refused(nobody: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["logs", "export", str(tmp_path / "out.xyz"), "--url", nobody])
+    assert done.exit_code == 2
+    assert ".ndjson, .csv and .parquet" in done.output
+    done = CliRunner().invoke(app, ["logs", "export", str(tmp_path / "out.xyz"), "--format", "csv", "--url", nobody])
+    assert isinstance(done.exception, ConnectionError)
+
+
 def test_an_objectives_file_that_is_not_there_is_named(nobody: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["slo", "import", str(tmp_path / "nofile.yaml"), "--url", nobody])
     assert isinstance(done.exception, HomeostatError)

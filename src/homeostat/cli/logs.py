@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
+from homeostat.cli.options import format_by_name
 from homeostat.cli.options import severity as severity_of
 from homeostat.cli.output import percent, print_json, print_table
 from homeostat.cli.spark import sparkline
@@ -198,7 +199,7 @@ def export(
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Write every matching record of a running Homeostat to a file, the newest first."""
-    chosen = as_format or {".csv": "csv", ".parquet": "parquet"}.get(out.suffix, "ndjson")
+    chosen = as_format or format_by_name(out)
     asked = _conditions(text, service, severity, attribute, trace, None) | {
         "minutes": minutes,
         "start": since,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from homeostat.cli.client import JsonOption
+from homeostat.cli.options import format_by_name
 from homeostat.cli.output import EXIT_FAILED, print_json, print_table
 from homeostat.cli.up import DEFAULT_CONFIG, ConfigOption
 from homeostat.core.errors import BadRequestError
@@ -205,8 +206,13 @@ def _utc(time: datetime) -> datetime:
 
 
 def _by_name(out: Path) -> Format:
-    names = {".parquet": Format.PARQUET, ".csv": Format.CSV}
-    return names.get(out.suffix, Format.NDJSON)
+    found = Format(format_by_name(out))
+    if found is Format.NDJSON and out.suffix:
+        raise BadRequestError(
+            f"{out} could not be imported again: only Parquet goes both ways. Name the file .parquet, or give "
+            "--format ndjson if others are to read it."
+        )
+    return found
 
 
 def _told(tables: "Iterator[pa.Table]", progress: Callable[[str], None]) -> "Iterator[pa.Table]":

@@ -114,7 +114,9 @@ def _of_json(place: str, document: bytes, given: Signal | None) -> tuple[Signal,
         raise BadRequestError(f"{place} is not JSON: {error}. Write one export request, or one a line.") from error
     signal = next((of_key for key, of_key in _KEYS.items() if key in keys), None)
     if signal is None:
-        raise BadRequestError(f"{place} has none of {', '.join(_KEYS)}: it is no OTLP/JSON request.")
+        raise BadRequestError(
+            f"{place} has none of {', '.join(_KEYS)}: it is no OTLP/JSON request. Of exports only Parquet is taken."
+        )
     if given is not None and given is not signal:
         raise BadRequestError(f"{place} holds {signal.name}, --signal says {given.name}. Leave --signal out.")
     try:

@@ -124,7 +124,7 @@ def test_an_export_comes_back_as_it_was(data: Path, tmp_path: Path, lane: str) -
     assert answer[0]["rows"] == pq.read_metadata(exported).num_rows > 0
     texts: list[list[str]] = []
     for folder in (data, again):
-        _run("export", lane, tmp_path / "out.ndjson", "--path", folder, *TIMES)
+        _run("export", lane, tmp_path / "out.ndjson", "--format", "ndjson", "--path", folder, *TIMES)
         texts.append(sorted((tmp_path / "out.ndjson").read_text().splitlines()))
     assert texts[0] == texts[1]
     assert all(json.loads(line)["service"] == "shop" for line in texts[0])
@@ -162,6 +162,14 @@ def test_parquet_of_another_tool_needs_only_what_is_essential(tmp_path: Path) ->
     pq.write_table(table.set_column(2, "time_ns", [[None, 1]]), tmp_path / "holes.parquet")
     with pytest.raises(BadRequestError, match="without time_ns"):
         _run("import", tmp_path / "holes.parquet", "--path", tmp_path / "data")
+
+
+def test_a_name_that_promises_what_cannot_be_imported_again_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match="only Parquet goes both ways"):
+        _run("export", "logs", tmp_path / "logs.ndjson", "--path", data, *TIMES)
+    said = _run("export", "logs", tmp_path / "logs.xyz", "--path", data, *TIMES, fails=2)
+    assert ".ndjson, .csv and .parquet" in said
+    assert list(tmp_path.glob("logs.*")) == []
 
 
 def test_logs_can_be_a_table_and_only_of_the_time_that_is_asked(data: Path, tmp_path: Path) -> None:
