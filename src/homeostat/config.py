@@ -319,7 +319,23 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return None
 
 
+_TAIL_SAMPLING = "What stands under `processors.tail_sampling` of an OpenTelemetry Collector belongs under `sampling`"
+_COLLECTORS: dict[tuple[str, ...], str] = {
+    ("processors",): f"{_TAIL_SAMPLING}; remove the rest",
+    ("tail_sampling",): _TAIL_SAMPLING,
+    ("sampling", "tail_sampling"): f"{_TAIL_SAMPLING} itself",
+    ("sampling", "processors"): f"{_TAIL_SAMPLING} itself",
+    **{
+        (key,): "It is a section of the OpenTelemetry Collector's and means nothing here: remove it"
+        for key in ("connectors", "exporters", "extensions", "service")
+    },
+}
+"""Who brings a whole file of the Collector's is told what of it can be used."""
+
+
 def _suggest(location: Location) -> str:
+    if (collectors := _COLLECTORS.get(tuple(map(str, location)))) is not None:
+        return collectors
     section = _section(location)
     if section is None:
         return "Remove it"

@@ -55,6 +55,20 @@ def test_every_problem_is_named_at_once_with_its_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_whole_file_of_a_collector_is_told_what_of_it_belongs_where(tmp_path: Path) -> None:
+    policy = "{name: a, type: always_sample}"
+    text = f"processors:\n  tail_sampling:\n    policies: [{policy}]\nexporters: {{otlp: }}\nservice: {{}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_config(_write(tmp_path, text))
+    said = {problem.key: problem.remedy for problem in caught.value.problems}
+    assert "under `processors.tail_sampling`" in said["processors"]
+    assert "belongs under `sampling`" in said["processors"]
+    assert "remove it" in said["exporters"]
+    assert "remove it" in said["service"]
+    with pytest.raises(ConfigError, match="belongs under `sampling` itself"):
+        load_config(_write(tmp_path, f"sampling: {{tail_sampling: {{policies: [{policy}]}}}}"))
+
+
 def test_a_misspelt_key_is_told_what_was_meant(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Did you mean `port`"):
         load_config(_write(tmp_path, "server:\n  prot: 1\n"))

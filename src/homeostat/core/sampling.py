@@ -98,7 +98,7 @@ class ProbabilisticSettings(Section):
     """A share of all traces. With a salt the same traces wherever the same salt is used."""
 
     hash_salt: str = ""
-    sampling_percentage: float = Field(ge=0)  # 100 and above: all
+    sampling_percentage: float = Field(ge=0, le=100)
 
 
 class StatusCodeSettings(Section):

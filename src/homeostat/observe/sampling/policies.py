@@ -286,7 +286,7 @@ def _simple(policy: SubPolicy, facts: Facts, path: str) -> Judge:
     if policy.span_count:
         return _SpanCount(policy.span_count)
     if policy.probabilistic:
-        probability = min(policy.probabilistic.sampling_percentage / 100, 1.0)
+        probability = policy.probabilistic.sampling_percentage / 100
         salt = policy.probabilistic.hash_salt
         return _Hashed(salt, probability) if salt else _Share(path, probability)
     if policy.rate_limiting:

@@ -36,6 +36,7 @@ def _reasons(**given: object) -> str:
         (policy("string_attribute", key="k", values=["("], enabled_regex_matching=True), "is no regular expression"),
         (policy("string_attribute", key="k", values=["a(?=b)"], enabled_regex_matching=True), "RE2"),
         (policy("probabilistic", sampling_percentage=-1), "greater than or equal to 0"),
+        (policy("probabilistic", sampling_percentage=500), "less than or equal to 100"),
         (policy("rate_limiting", spans_per_second=0), "greater than 0"),
         (policy("and", and_sub_policy=[]), "the list is empty"),
         (policy("and", and_sub_policy=[policy("and", and_sub_policy=[ANY])]), "no policy type 'and' here"),

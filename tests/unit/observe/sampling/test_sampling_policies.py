@@ -70,7 +70,6 @@ def _text(*values: str, **more: object) -> Given:
         (policy("and", and_sub_policy=[_text("1"), _numeric(min_value=1)]), [P(attributes={KEY: "1"})], True),
         (policy("and", and_sub_policy=[_text("a", invert_match=True)]), [P()], True),
         (policy("probabilistic", sampling_percentage=100), [P()], True),
-        (policy("probabilistic", sampling_percentage=250), [P()], True),
         (policy("probabilistic", sampling_percentage=0), [P()], False),
         (policy("cel", expression="attributes['key'] == 'a' && duration_ms > 5.0"), [P(attributes={KEY: "a"})], True),
         (policy("cel", expression="attributes['key'] == 'a'"), [P()], False),
