@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,9 @@ from homeostat.store.telemetry.rows import from_ns, to_ns
 
 TEXT_MAX: Final = 500
 """Characters of a record that count."""
+
+_ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+"""What makes a terminal show colours (ECMA-48, 5.4: control sequences; 8.3.89: commands to the system)."""
 
 _EXAMPLES: Final = 3
 _EXAMPLES_KEPT: Final = 5_000
@@ -180,7 +184,7 @@ def _rounded(severities: dict[str, float]) -> dict[str, int]:
 def _texts(table: pa.Table) -> list[str]:
     """What each record says in its first line; an event without a body says its name."""
     bodies, events = table["body"].to_pylist(), table["event_name"].to_pylist()
-    said = (body[: 4 * TEXT_MAX].lstrip() or event for body, event in zip(bodies, events, strict=True))
+    said = (_ANSI.sub("", body[: 4 * TEXT_MAX]).lstrip() or event for body, event in zip(bodies, events, strict=True))
     return [text.partition("\n")[0][:TEXT_MAX].rstrip() for text in said]
 
 

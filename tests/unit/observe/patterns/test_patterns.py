@@ -189,6 +189,14 @@ async def test_of_many_lines_the_first_counts_and_an_event_says_its_name() -> No
     assert {p.template: p.count for p in found.patterns} == {"Boom <NUM>": 3, "user.login": 1, "(no text)": 1}
 
 
+async def test_colours_of_a_terminal_are_no_part_of_a_pattern_but_of_the_record() -> None:
+    said = [record(f"\x1b[1;31mERROR\x1b[0m \x1b[36mapi\x1b[39m took {n}ms", -n) for n in range(1, 4)]
+    title = record("\x1b]0;title\x07\x1b(Bready", -9)
+    found = await find([*said, title])
+    assert {p.template: p.count for p in found.patterns} == {"ERROR api took <DURATION>": 3, "ready": 1}
+    assert found.patterns[0].examples[0].body.startswith("\x1b[1;31mERROR")
+
+
 async def test_what_there_is_no_budget_for_is_left_out_and_said() -> None:
     said = [record("it " + " ".join(f"{c}{'x' * n}" for c in "qwertzu"), -n / 10 - 1) for n in range(90)]
     found = await find(said, budget=2_000)
