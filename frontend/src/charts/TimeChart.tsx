@@ -8,7 +8,7 @@ import "uplot/dist/uPlot.min.css";
 import { cssColor } from "../lib/cssColor";
 import { axisTime } from "../lib/format";
 import { useResolvedTheme } from "../lib/theme";
-import type { ChartData, ChartMark } from "./series";
+import { loneValues, type ChartData, type ChartMark } from "./series";
 
 interface Props {
   data: ChartData;
@@ -66,14 +66,9 @@ function axes(format: (value: number) => string): uPlot.Axis[] {
   ];
 }
 
-const FEW = 3;
-
-/** A line needs two points beside each other: where there are hardly any, each is drawn as a dot. */
-function fewPoints(chart: uPlot, index: number): boolean {
-  const values = chart.data[index] ?? [];
-  let known = 0;
-  for (const value of values) if (value !== null && value !== undefined) known += 1;
-  return known <= FEW;
+/** A line needs two points beside each other: a value that stands alone is drawn as a dot. */
+function lonePoints(chart: uPlot, index: number): number[] {
+  return loneValues(Array.from(chart.data[index] ?? []));
 }
 
 function lines(data: ChartData): uPlot.Series[] {
@@ -81,7 +76,7 @@ function lines(data: ChartData): uPlot.Series[] {
     label: series.label,
     stroke: cssColor(series.color),
     width: 1.75,
-    points: { show: fewPoints, size: 6, fill: cssColor(series.color) },
+    points: { show: true, filter: lonePoints, size: 6, fill: cssColor(series.color) },
     ...(series.dash === undefined ? {} : { dash: series.dash }),
     ...(series.fill === true ? { fill: faint(cssColor(series.color)) } : {}),
   }));

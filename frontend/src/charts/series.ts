@@ -22,3 +22,12 @@ export interface ChartData {
   format: (value: number) => string;
   marks?: readonly ChartMark[];
 }
+
+const FEW = 3;
+
+/** The places of the values that a line would not show, having no neighbour; of hardly any values, all of them. */
+export function loneValues(values: readonly (number | null | undefined)[]): number[] {
+  const isKnown = (index: number) => values[index] !== null && values[index] !== undefined;
+  const known = [...values.keys()].filter(isKnown);
+  return known.length <= FEW ? known : known.filter((index) => !isKnown(index - 1) && !isKnown(index + 1));
+}
