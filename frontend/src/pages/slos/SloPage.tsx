@@ -60,8 +60,10 @@ function Facts({ slo }: Pick<SloDetail, "slo">) {
       <div>
         <dt>Seen</dt>
         <dd>
-          <Value of={slo.covered_s} as={span} />
-          <small>of the window somebody was counting; evaluated {slo.time === null ? "never" : <When time={slo.time} />}</small>
+          {slo.covered_s === 0 ? "Not yet" : <Value of={slo.covered_s} as={span} />}
+          <small>
+            {slo.covered_s === 0 ? "nothing that this objective counts has come in" : "of the window somebody was counting"}; evaluated {slo.time === null ? "never" : <When time={slo.time} />}
+          </small>
         </dd>
       </div>
     </dl>
