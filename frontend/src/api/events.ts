@@ -98,6 +98,13 @@ export function useMaintenance(over: boolean) {
   });
 }
 
+/** The windows that last now and in which healing waits; those of single alerts only mute. */
+export function healingWaits(windows: readonly MaintenanceWindow[], nowMs: number): MaintenanceWindow[] {
+  return windows.filter(
+    ({ start, end, alerts }) => alerts.length === 0 && Date.parse(start) <= nowMs && nowMs < Date.parse(end),
+  );
+}
+
 export type MaintenanceChange = { kind: "begin"; window: NewMaintenance } | { kind: "end"; id: string };
 
 export function useChangeMaintenance() {

@@ -1,5 +1,6 @@
 """``homeostat status``: the overview, on a terminal."""
 
+from datetime import UTC, datetime
 from typing import cast
 
 from homeostat.cli.client import DEFAULT_URL, ApiClient, JsonOption, UrlOption
@@ -10,12 +11,15 @@ Row = dict[str, object]
 
 def status(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
     """Health, services and the loop's counts."""
-    overview = cast("Row", ApiClient(url).get("/api/overview"))
+    client = ApiClient(url)
+    overview = cast("Row", client.get("/api/overview"))
     if as_json:
         print_json(overview)
         return
     health = cast("Row", overview["health"])
     print(f"Health: {health['status']} ({health['reason']}). Mode: {overview['mode']}.")
+    for line in _maintenance(cast("list[Row]", client.get("/api/maintenance")), str(overview["generated_at"])):
+        print(line)
     loop = cast("dict[str, Row]", overview["loop"])
     print(
         f"Loop: {loop['observe']['spans_total']} spans; {loop['detect']['issues_total']} issues, "
@@ -41,3 +45,20 @@ def status(url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
             for row in services
         ],
     )
+
+
+def _maintenance(windows: list[Row], now: str) -> list[str]:
+    """What holds healing back now. A window of single alerts only mutes those."""
+    moment = datetime.fromisoformat(now)
+    lines: list[str] = []
+    for window in windows:
+        end = datetime.fromisoformat(str(window["end"]))
+        if window["alerts"] or not datetime.fromisoformat(str(window["start"])) <= moment < end:
+            continue
+        services = ", ".join(cast("list[str]", window["services"]))
+        of = f" of {services}" if services else ""
+        lines.append(
+            f"Maintenance{of} until {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC: healing shows what it would do and "
+            "does nothing by itself."
+        )
+    return lines

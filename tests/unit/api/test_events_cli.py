@@ -51,3 +51,15 @@ async def test_maintenance_is_started_listed_and_ended(setup: Setup) -> None:
         assert (await run(url, "maintenance", "end", window_id)).exit_code == 0
         assert "No maintenance." in (await run(url, "maintenance", "list")).stdout
         assert (await run(url, "maintenance", "end", "maintenance-404")).exit_code != 0
+
+
+async def test_status_says_that_maintenance_holds_healing_back(setup: Setup) -> None:
+    async with listening(setup) as url:
+        assert "Maintenance" not in (await run(url, "status")).stdout
+        started = await run(
+            url, "maintenance", "start", "--minutes", "30", "--who", "ann", "--reason", "disks", "--service", "shop"
+        )
+        assert started.exit_code == 0, started.output
+        said = (await run(url, "status")).stdout
+        assert "Maintenance of shop until " in said
+        assert "healing shows what it would do and does nothing by itself" in said
