@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from homeostat.cli.client import ApiClient
 from homeostat.cli.main import app
+from homeostat.cli.metrics import head_of
 from homeostat.core.errors import HomeostatError, NotFoundError
 
 
@@ -108,6 +109,26 @@ def test_a_wrong_value_is_a_usage_error_of_its_option(words: list[str], option: 
     assert option in done.output
     assert remedy in done.output
     assert "min_severity" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("metric", "aggregation", "head"),
+    [
+        (("sum", "{request}", True), None, "m: rate, request per second"),
+        (("sum", "1", True), "rate", "m: rate, per second"),
+        (("sum", "By", False), None, "m: last, in By"),
+        (("histogram", "ms", False), None, "m: quantile 0.95, in ms"),
+        (("histogram", "ms", False), "rate", "m: rate, per second"),
+        (("gauge", "ms", False), "count", "m: count"),
+        (("summary", "s", False), None, "m: avg, in s"),
+        (("gauge", "", False), None, "m: last"),
+    ],
+)
+def test_the_head_of_series_says_what_the_figures_are(
+    metric: tuple[str, str, bool], aggregation: str | None, head: str
+) -> None:
+    kind, unit, monotonic = metric
+    assert head_of("m", {"type": kind, "unit": unit, "monotonic": monotonic}, aggregation, 0.95) == head
 
 
 def test_a_metric_that_is_not_there_fails_and_names_the_list() -> None:

@@ -1,6 +1,6 @@
 """``homeostat metrics``: which metrics systems send, and their series."""
 
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 from rich.markup import escape
@@ -11,10 +11,14 @@ from homeostat.cli.output import EXIT_FAILED, clock_time, print_json, print_tabl
 from homeostat.cli.spark import sparkline
 from homeostat.cli.text import one_line
 from homeostat.cli.traces_compared import MinutesOption, ServiceOption
+from homeostat.core.metrics import MetricAggregation, MetricType, usual_aggregation
 
 app = typer.Typer(help="Metrics that systems send.", no_args_is_help=True)
 
 Row = dict[str, object]
+_COUNTING: Final = {MetricAggregation.RATE, MetricAggregation.INCREASE, MetricAggregation.COUNT}
+"""Of a histogram or summary these count measurements."""
+
 LabelOption = Annotated[list[str] | None, typer.Option(help="key=value; may be given several times.", callback=pairs)]
 
 
@@ -73,9 +77,10 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Series of one metric, as lines."""
+    client = ApiClient(url)
     answer = cast(
         "Row",
-        ApiClient(url).get(
+        client.get(
             "/api/metrics/query",
             name=name,
             service=service,
@@ -88,15 +93,35 @@ def query(
             limit=limit,
         ),
     )
+    series = cast("list[Row]", answer["series"])
     if as_json:
         print_json(answer)
-        return
-    series = cast("list[Row]", answer["series"])
     if not series:
         say_error(f"Nothing of {name} in the last {minutes} minutes. `homeostat metrics list` has the names.")
         raise typer.Exit(EXIT_FAILED)
+    if as_json:
+        return
+    known = cast("list[Row]", client.get("/api/metrics-catalog", contains=name, minutes=minutes, limit=10_000))
+    metric = next((row for row in known if row["name"] == name), None)
+    print(head_of(name, metric, aggregation, quantile))
     print_table(("LABELS", "", "MIN", "MAX", "LAST"), [_cells(row) for row in series])
     print(f"From {clock_time(str(answer['start']))}, steps of {answer['step_s']} s.")
+
+
+def head_of(name: str, metric: Row | None, aggregation: str | None, quantile: float) -> str:
+    """What the figures are: the aggregation, and its unit, which for a rate is per second."""
+    if metric is None:  # gone from the catalogue meanwhile: the unit is not known
+        return one_line(name) + (f": {aggregation}" if aggregation else "")
+    kind = MetricType(str(metric["type"]))
+    used = MetricAggregation(aggregation or usual_aggregation(kind, monotonic=bool(metric["monotonic"])))
+    text = f"quantile {quantile:g}" if used is MetricAggregation.QUANTILE else used.value
+    unit = "" if metric["unit"] == "1" else one_line(str(metric["unit"])).strip("{}")
+    of_events = kind not in {MetricType.GAUGE, MetricType.SUM} and used in _COUNTING
+    if used is MetricAggregation.COUNT or of_events:
+        unit = ""  # a number of measurements or points, whatever they measured
+    if used is MetricAggregation.RATE:
+        return f"{one_line(name)}: {text}, {f'{unit} ' if unit else ''}per second"
+    return f"{one_line(name)}: {text}" + (f", in {unit}" if unit else "")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -44,6 +44,19 @@ class MetricAggregation(StrEnum):
     QUANTILE = "quantile"  # of a histogram: interpolated within its bucket, as Prometheus does
 
 
+def usual_aggregation(kind: MetricType, *, monotonic: bool) -> MetricAggregation:
+    """What a query that names no aggregation gets of a metric of this type."""
+    match kind:
+        case MetricType.SUM if monotonic:
+            return MetricAggregation.RATE
+        case MetricType.HISTOGRAM | MetricType.EXPONENTIAL_HISTOGRAM:
+            return MetricAggregation.QUANTILE
+        case MetricType.SUMMARY:
+            return MetricAggregation.AVG
+        case _:
+            return MetricAggregation.LAST
+
+
 class MetricQuery(Model):
     """Series of one metric, one value per step. Labels match a point's attributes or its resource's."""
 
@@ -54,7 +67,7 @@ class MetricQuery(Model):
     service: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)  # all must be equal
     group_by: tuple[str, ...] | None = None  # label names; None: every series for itself; (): all in one
-    aggregation: MetricAggregation | None = None  # None: rate for a monotonic sum, quantile for histograms, else last
+    aggregation: MetricAggregation | None = None  # None: the usual one
     quantile: float = Field(default=0.95, gt=0, lt=1)
     limit: int = Field(default=100, ge=1, le=10_000)  # series
 

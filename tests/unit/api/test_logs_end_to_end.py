@@ -135,7 +135,9 @@ async def test_logs_and_metrics_of_a_program_are_found_on_the_command_line(setup
         assert not list(tmp_path.glob("*.part"))
 
         assert "histogram" in await asked(place, "metrics", "list", "laten")
-        assert "kind=web" in await asked(place, "metrics", "query", "latency", "--quantile", "0.5")
+        told = await asked(place, "metrics", "query", "latency", "--quantile", "0.5")
+        assert told.startswith("latency: quantile 0.5, in ms\n")
+        assert "kind=web" in told
         together = json.loads(
             await asked(place, "metrics", "query", "latency", "--all", "--aggregation", "count", "--json")
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import BadRequestError
-from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricType
+from homeostat.core.metrics import MetricAggregation, MetricQuery, MetricType, usual_aggregation
 from homeostat.store.telemetry.metric_buckets import check_size, explicit, exponential
 from homeostat.store.telemetry.metric_math import (
     SPREAD_MAX_NS,
@@ -87,17 +87,7 @@ class Steps:
 
 def chosen_aggregation(query: MetricQuery, kind: MetricType, *, monotonic: bool) -> MetricAggregation:
     """What the query wants of a metric of this type. Raises BadRequestError when it has no such thing."""
-    wanted = query.aggregation
-    if wanted is None:
-        match kind:
-            case MetricType.SUM if monotonic:
-                wanted = _A.RATE
-            case MetricType.HISTOGRAM | MetricType.EXPONENTIAL_HISTOGRAM:
-                wanted = _A.QUANTILE
-            case MetricType.SUMMARY:
-                wanted = _A.AVG
-            case _:
-                wanted = _A.LAST
+    wanted = query.aggregation or usual_aggregation(kind, monotonic=monotonic)
     if wanted not in ALLOWED[kind]:
         possible = ", ".join(sorted(ALLOWED[kind]))
         raise BadRequestError(f"{query.name} is a {kind}: it has no {wanted}. Ask for {possible}.")
