@@ -60,6 +60,17 @@ function Legend({ data, at }: { data: ChartData; at: number | null }) {
           </dd>
         </div>
       ))}
+      {data.marksLabel !== undefined && (data.marks?.length ?? 0) > 0 && (
+        <div className="legend__item">
+          <dt>
+            <svg width="10" height="10" aria-hidden="true">
+              <circle cx="5" cy="5" r="4" fill="var(--series-3)" />
+            </svg>
+            {data.marksLabel}
+          </dt>
+          <dd>{data.marks?.length}</dd>
+        </div>
+      )}
     </dl>
   );
 }

@@ -21,6 +21,7 @@ export interface ChartData {
   series: readonly Series[];
   format: (value: number) => string;
   marks?: readonly ChartMark[];
+  marksLabel?: string; // what the marks are, for the legend
 }
 
 const FEW = 3;

@@ -133,6 +133,7 @@ export function MetricPanel({ metric, view, set }: { metric: MetricInfo; view: V
         const dash = DASHES[index % DASHES.length];
         return { label: names[index] ?? "", color: `--span-${index % LINES_MAX}`, values: one.values, ...(dash === undefined ? {} : { dash: [...dash] }) };
       }),
+      marksLabel: "exemplars: each leads to its trace",
       marks: !sameScale
         ? []
         : (found ?? []).flatMap((one) =>

@@ -5,9 +5,10 @@ import { useMetricsCatalog, type MetricInfo } from "../../api/metrics";
 import { plural } from "../../lib/format";
 import { writeRange } from "../../lib/range";
 import { usePageTitle } from "../../lib/usePageTitle";
+import { MetricName } from "../../ui/MetricName";
 import { Empty, Failed, Skeleton } from "../../ui/States";
 import { MetricPanel } from "./MetricPanel";
-import { matching, readView, USUAL_MINUTES, type View } from "./view";
+import { matching, ownLast, readView, USUAL_MINUTES, type View } from "./view";
 import "./metrics.css";
 
 const CATALOG_MINUTES = 1_440;
@@ -29,7 +30,9 @@ function Catalog({ metrics, chosen, address }: { metrics: readonly MetricInfo[];
         {metrics.slice(0, SHOWN).map((metric) => (
           <li key={metric.name}>
             <Link to={to(metric.name)} aria-current={metric.name === chosen ? "true" : undefined}>
-              <span className="metric-list__name">{metric.name}</span>
+              <span className="metric-list__name">
+                <MetricName name={metric.name} />
+              </span>
               <span className="quiet">
                 {metric.type.replaceAll("_", " ")} · {metric.services.slice(0, 3).join(", ")}
                 {metric.services.length > 3 && ` and ${metric.services.length - 3} more`}
@@ -51,7 +54,7 @@ export default function Metrics() {
   const view = useMemo(() => readView(new URLSearchParams(text)), [text]);
   const words = address.get("q") ?? "";
   const catalog = useMetricsCatalog(CATALOG_MINUTES);
-  const shown = useMemo(() => matching(catalog.data ?? [], words), [catalog.data, words]);
+  const shown = useMemo(() => ownLast(matching(catalog.data ?? [], words)), [catalog.data, words]);
   const name = view.name === "" ? (shown[0]?.name ?? "") : view.name;
   const metric = catalog.data?.find((one) => one.name === name);
 

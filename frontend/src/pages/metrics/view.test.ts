@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { MetricInfo, MetricSeries } from "../../api/metrics";
-import { aggregationsOf, groupsOf, matching, queryParams, readView, seriesNames, valueText } from "./view";
+import { aggregationsOf, groupsOf, matching, ownLast, queryParams, readView, seriesNames, valueText } from "./view";
 
 const metric = (change: Partial<MetricInfo>): MetricInfo => ({
   name: "shop.items.sold",
@@ -17,6 +17,11 @@ const metric = (change: Partial<MetricInfo>): MetricInfo => ({
 const series = (labels: Record<string, string>): MetricSeries => ({ name: "m", labels, start_s: 0, step_s: 60, values: [] });
 
 describe("metrics on the page", () => {
+  it("Homeostat's own stand last", () => {
+    const names = ["homeostat_escalated_total", "shop.items.sold", "http.server.duration"];
+    expect(ownLast(names.map((name) => metric({ name }))).map((one) => one.name)).toEqual([names[1], names[2], names[0]]);
+  });
+
   it("all in one is asked for with an empty group", () => {
     expect(groupsOf("")).toBeNull();
     expect(groupsOf("*")).toEqual([""]);

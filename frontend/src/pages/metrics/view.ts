@@ -86,3 +86,10 @@ export function matching(metrics: readonly MetricInfo[], text: string): MetricIn
     return words.every((word) => all.includes(word));
   });
 }
+
+const isOwn = (metric: MetricInfo) => metric.name.startsWith("homeostat");
+
+/** What people measure themselves first; what Homeostat says of itself last. */
+export function ownLast(metrics: readonly MetricInfo[]): MetricInfo[] {
+  return metrics.toSorted((a, b) => Number(isOwn(a)) - Number(isOwn(b)));
+}
