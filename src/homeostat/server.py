@@ -152,6 +152,8 @@ def api_parts(homeostat: Homeostat) -> ApiParts:
         log_masks=homeostat.config.logs.masks,
         slos=homeostat.slos,
         events=_event_parts(homeostat),
+        otlp_http_url=homeostat.otlp_http_url,
+        otlp_grpc_url=homeostat.otlp_grpc_url,
         world_url=homeostat.config.world_url,
         extra_routers=(flags_router(homeostat.flags), ofrep_router(homeostat.flags)),
         static_dir=static_dir(),

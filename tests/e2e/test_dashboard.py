@@ -73,8 +73,11 @@ def test_where_nothing_was_seen_health_is_unknown_and_the_page_says_what_to_do(
         page.goto(running.url)
         expect(page.locator(".health .status")).to_have_text("Unknown")
         expect(page.get_by_role("heading", name="Waiting for the first telemetry")).to_be_visible()
-        expect(page.get_by_text("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318")).to_be_visible()
+        address = running.otlp.removesuffix("/v1/traces")
+        expect(page.get_by_text(f"OTEL_EXPORTER_OTLP_ENDPOINT={address}")).to_be_visible()
         expect(page.get_by_text("Healthy", exact=True)).to_have_count(0)
+        page.goto(f"{running.url}/logs")
+        expect(page.get_by_text(f"{address} (OTLP over HTTP)")).to_be_visible()
 
 
 def test_a_person_breaks_the_shop_approves_the_remedy_and_sees_that_it_helped(page: Page, shop: Running) -> None:

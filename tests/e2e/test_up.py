@@ -63,6 +63,7 @@ def test_a_fresh_start_answers_and_knows_nothing_yet(tmp_path: Path) -> None:
         overview = httpx2.get(f"{ready['url']}/api/overview", timeout=30.0).json()
         assert overview["health"]["status"] == "unknown"
         assert overview["services"] == []
+        assert overview["otlp"] == {"http": ready["otlp_http"], "grpc": ready["otlp_grpc"]}
         assert overview["mode"] == "observe"
         deadline = time.monotonic() + DEADLINE_S
         while not httpx2.get(f"{ready['url']}/api/self-healing/health", timeout=30.0).json()["monitoring_active"]:

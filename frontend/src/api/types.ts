@@ -65,6 +65,7 @@ export interface Overview {
   loop: LoopCounts;
   storage: StorageState;
   mode: PolicyMode;
+  otlp: { http: string | null; grpc: string | null };
   generated_at: string;
 }
 

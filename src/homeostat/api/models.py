@@ -84,6 +84,13 @@ class LoopCounts(Answer):
     recover: RecoverCounts
 
 
+class OtlpAddresses(Answer):
+    """Where OpenTelemetry data is received; None: not over this protocol."""
+
+    http: str | None
+    grpc: str | None
+
+
 class Overview(Answer):
     """The first page, in one answer."""
 
@@ -92,6 +99,7 @@ class Overview(Answer):
     loop: LoopCounts
     storage: StorageStatus
     mode: PolicyMode
+    otlp: OtlpAddresses
     generated_at: datetime
 
 

@@ -10,6 +10,7 @@ from homeostat.api.models import (
     DetectCounts,
     LoopCounts,
     ObserveCounts,
+    OtlpAddresses,
     Overview,
     ProcessHealth,
     RecoverCounts,
@@ -31,6 +32,7 @@ async def overview(here: Here) -> Overview:
         loop=loop_counts(here),
         storage=await here.storage(),
         mode=parts.healer.mode(),
+        otlp=OtlpAddresses(http=parts.otlp_http_url, grpc=parts.otlp_grpc_url),
         generated_at=parts.clock.now(),
     )
 

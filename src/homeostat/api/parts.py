@@ -73,6 +73,8 @@ class ApiParts:
     logs: LogStore | None = None  # None: log records are not kept here
     log_masks: Sequence[LogMask] = ()
     slos: SloService | None = None  # None: objectives are not evaluated here
+    otlp_http_url: str | None = None  # where OTLP is received, for pages that say where to send; None: nowhere
+    otlp_grpc_url: str | None = None
     world_url: str | None = None  # of the demo world, whose API is passed on under /api/journey-simulation
     extra_routers: Sequence[APIRouter] = ()
     static_dir: Path | None = None  # the built dashboard; None: a page says how to build it

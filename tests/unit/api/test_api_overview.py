@@ -26,6 +26,7 @@ async def test_without_telemetry_nothing_is_claimed_to_be_healthy(setup: Setup) 
     assert overview["loop"]["detect"] == {"issues_total": 0, "issues_open": 0}
     assert overview["storage"] == {"state": "ok", "detail": "", "used_bytes": 1000, "free_bytes": 2000}
     assert overview["mode"] == "auto"
+    assert overview["otlp"] == {"http": None, "grpc": None}
     assert overview["generated_at"] == "2026-03-01T12:00:00Z"
 
 

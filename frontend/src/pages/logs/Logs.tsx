@@ -9,6 +9,7 @@ import { usePageTitle } from "../../lib/usePageTitle";
 import { Button } from "../../ui/Button";
 import { Icon } from "../../ui/Icon";
 import { Segments } from "../../ui/Segments";
+import { OtlpAddresses } from "../../ui/OtlpAddresses";
 import { Empty, Failed, Skeleton } from "../../ui/States";
 import { Histogram } from "./Histogram";
 import { LogForm } from "./LogForm";
@@ -39,8 +40,7 @@ function Nothing({ search }: { search: LogSearch }) {
   return plain ? (
     <Empty icon="search" title="No log record in this time">
       <p>
-        Send OpenTelemetry log records to the same address as traces (OTLP, port 4318 or 4317); they are searched here and
-        linked to their traces. Or look at a longer time.
+        Send OpenTelemetry log records to the same address as traces, <OtlpAddresses />; they are searched here and linked to their traces. Or look at a longer time.
       </p>
     </Empty>
   ) : (

@@ -6,6 +6,7 @@ import { plural } from "../../lib/format";
 import { writeRange } from "../../lib/range";
 import { usePageTitle } from "../../lib/usePageTitle";
 import { MetricName } from "../../ui/MetricName";
+import { OtlpAddresses } from "../../ui/OtlpAddresses";
 import { Empty, Failed, Skeleton } from "../../ui/States";
 import { MetricPanel } from "./MetricPanel";
 import { matching, ownLast, readView, USUAL_MINUTES, type View } from "./view";
@@ -94,8 +95,7 @@ export default function Metrics() {
         <div className="card">
           <Empty icon="gauge" title="No metric yet">
             <p>
-              Send OpenTelemetry metrics to the same address as traces (OTLP, port 4318 or 4317), write to it from a
-              Prometheus, or name targets under <code>metrics.scrape</code>.
+              Send OpenTelemetry metrics to the same address as traces, <OtlpAddresses />, write to it from a Prometheus, or name targets under <code>metrics.scrape</code>.
             </p>
           </Empty>
         </div>

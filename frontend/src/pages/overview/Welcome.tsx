@@ -1,5 +1,7 @@
+import { useOverview } from "../../api/queries";
 import { Card } from "../../ui/Card";
 import { CopyButton } from "../../ui/CopyButton";
+import { OtlpAddresses, reachable } from "../../ui/OtlpAddresses";
 
 function Snippet({ text }: { text: string }) {
   return (
@@ -14,10 +16,11 @@ function Snippet({ text }: { text: string }) {
 
 /** What to do when nothing has been seen yet. */
 export function Welcome() {
-  const host = location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname;
+  const otlp = useOverview().data?.otlp;
+  const url = otlp?.http ?? otlp?.grpc ?? null;
   const environment = [
-    `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${host}:4318`,
-    "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+    ...(url === null ? [] : [`export OTEL_EXPORTER_OTLP_ENDPOINT=${reachable(url)}`]),
+    `export OTEL_EXPORTER_OTLP_PROTOCOL=${url !== null && url === otlp?.grpc ? "grpc" : "http/protobuf"}`,
     "export OTEL_SERVICE_NAME=my-service",
   ].join("\n");
   return (
@@ -26,8 +29,7 @@ export function Welcome() {
         <div>
           <h3>Your services speak OpenTelemetry?</h3>
           <p>
-            Point your exporter at <code>http://{host}:4318</code> (HTTP) or <code>{host}:4317</code> (gRPC) and start
-            the service again. It appears here within seconds.
+            Point your exporter at <OtlpAddresses /> and start the service again. It appears here within seconds.
           </p>
           <Snippet text={environment} />
         </div>
