@@ -163,4 +163,4 @@ async def test_a_trace_is_found_by_its_id(setup: Setup) -> None:
         nonsense = await client.get("/api/traces/not-hex")
     assert found.json()["spans"][0]["name"] == "GET /"
     assert (missing.status_code, nonsense.status_code) == (404, 404)
-    assert "32 hexadecimal digits" in nonsense.json()["detail"]
+    assert "32 (or 16) hexadecimal digits" in nonsense.json()["detail"]

@@ -84,7 +84,7 @@ async def test_scores_come_from_what_was_measured(setup: Setup) -> None:
     async with setup.client() as client:
         score = (await client.get("/api/self-healing/health-score")).json()
     scores = [score[f"{part}_score"] for part in ("overall", "compute", "network", "storage", "database", "security")]
-    assert scores == [98, 50, 88, 100, None, None]
+    assert scores == [98, 75, 88, 100, None, None]
     assert (score["issues_detected"], score["auto_remediated"]) == (1, 1)
 
 

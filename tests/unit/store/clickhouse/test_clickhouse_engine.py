@@ -140,7 +140,7 @@ def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.Monkey
         return real(name, *others)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(StoreError, match=r"homeostat\[clickhouse\]"):
+    with pytest.raises(StoreError, match=r"\[clickhouse\]"):
         HttpEngine(ClickHouseConfig(url="http://127.0.0.1:8123"))
 
 
