@@ -120,7 +120,21 @@ class Sender:
             self._connection = None
 
 
-class PatientExporter(SpanExporter):
+class _Patient:
+    """What the exporters of the three signals have in common."""
+
+    _sender: Sender
+
+    def force_flush(self, timeout_millis: float = 30_000) -> bool:
+        """Try once more to deliver what waits."""
+        return self._sender.drain()
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Deliver what can be delivered."""
+        self._sender.close()
+
+
+class PatientExporter(_Patient, SpanExporter):
     """Spans."""
 
     def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
@@ -136,16 +150,8 @@ class PatientExporter(SpanExporter):
         done = self._sender.send(encode_spans(spans).SerializeToString())
         return SpanExportResult.SUCCESS if done else SpanExportResult.FAILURE
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try once more to deliver what waits."""
-        return self._sender.drain()
 
-    def shutdown(self) -> None:
-        """Deliver what can be delivered."""
-        self._sender.close()
-
-
-class PatientLogExporter(LogRecordExporter):
+class PatientLogExporter(_Patient, LogRecordExporter):
     """Log records."""
 
     def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
@@ -156,31 +162,15 @@ class PatientLogExporter(LogRecordExporter):
         done = self._sender.send(encode_logs(batch).SerializeToString())
         return LogRecordExportResult.SUCCESS if done else LogRecordExportResult.FAILURE
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try once more to deliver what waits."""
-        return self._sender.drain()
 
-    def shutdown(self) -> None:
-        """Deliver what can be delivered."""
-        self._sender.close()
-
-
-class PatientMetricExporter(MetricExporter):
+class PatientMetricExporter(_Patient, MetricExporter):
     """Metric points."""
 
     def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
-        super().__init__()
+        MetricExporter.__init__(self)
         self._sender = Sender(endpoint, "metrics", monotonic)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Send a reading, or keep it until it can be sent."""
         done = self._sender.send(encode_metrics(metrics_data).SerializeToString())
         return MetricExportResult.SUCCESS if done else MetricExportResult.FAILURE
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Try once more to deliver what waits."""
-        return self._sender.drain()
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Deliver what can be delivered."""
-        self._sender.close()

@@ -161,19 +161,24 @@ def point(requests: int, errors: int, mean_ms: float) -> RedPoint:
     return RedPoint("one", None, 0, 60, requests=requests, errors=errors, duration_sum_ms=requests * mean_ms)
 
 
+BY_BOTH_RULES: list[tuple[RedPoint | None, bool, ServiceStatus]] = [
+    (None, False, ServiceStatus.UNKNOWN),
+    (point(0, 0, 0.0), False, ServiceStatus.UNKNOWN),
+    (point(1000, 0, 20.0), False, ServiceStatus.HEALTHY),
+    (point(1000, 5, 20.0), False, ServiceStatus.HEALTHY),
+    (point(1000, 0, 500.0), False, ServiceStatus.DEGRADED),
+    (point(1000, 0, 20.0), True, ServiceStatus.DOWN),
+    (None, True, ServiceStatus.DOWN),
+]
+
+
 @pytest.mark.parametrize(
     ("seen", "crashed", "status"),
     [
-        (None, False, ServiceStatus.UNKNOWN),
-        (point(0, 0, 0.0), False, ServiceStatus.UNKNOWN),
-        (point(1000, 0, 20.0), False, ServiceStatus.HEALTHY),
-        (point(1000, 5, 20.0), False, ServiceStatus.HEALTHY),
+        *BY_BOTH_RULES,
         (point(1000, 6, 20.0), False, ServiceStatus.DEGRADED),
-        (point(1000, 0, 500.0), False, ServiceStatus.DEGRADED),
         (point(1000, 49, 20.0), False, ServiceStatus.DEGRADED),
         (point(1000, 50, 20.0), False, ServiceStatus.DOWN),
-        (point(1000, 0, 20.0), True, ServiceStatus.DOWN),
-        (None, True, ServiceStatus.DOWN),
     ],
 )
 def test_the_original_rule_of_service_health(seen: RedPoint | None, crashed: bool, status: ServiceStatus):
@@ -183,19 +188,13 @@ def test_the_original_rule_of_service_health(seen: RedPoint | None, crashed: boo
 @pytest.mark.parametrize(
     ("seen", "crashed", "status"),
     [
-        (None, False, ServiceStatus.UNKNOWN),
-        (point(0, 0, 0.0), False, ServiceStatus.UNKNOWN),
-        (point(1000, 0, 20.0), False, ServiceStatus.HEALTHY),
-        (point(1000, 5, 20.0), False, ServiceStatus.HEALTHY),
+        *BY_BOTH_RULES,
         (point(1000, 20, 20.0), False, ServiceStatus.DEGRADED),
-        (point(1000, 0, 500.0), False, ServiceStatus.DEGRADED),
         (point(12, 3, 20.0), False, ServiceStatus.DEGRADED),
         (point(1, 1, 20.0), False, ServiceStatus.DEGRADED),
         (point(1000, 500, 20.0), False, ServiceStatus.DEGRADED),
         (point(5, 5, 20.0), False, ServiceStatus.DOWN),
         (point(1000, 600, 20.0), False, ServiceStatus.DOWN),
-        (point(1000, 0, 20.0), True, ServiceStatus.DOWN),
-        (None, True, ServiceStatus.DOWN),
     ],
 )
 def test_a_service_is_down_when_that_is_sure(seen: RedPoint | None, crashed: bool, status: ServiceStatus):
