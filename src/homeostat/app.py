@@ -19,7 +19,7 @@ from homeostat.core.models import AUTOMATIC, FlagChange, TimelineKind
 from homeostat.core.ports import Bus, Clock, Driver, Ids, StateStore
 from homeostat.core.resources import flag
 from homeostat.correlation import Correlation
-from homeostat.detect import Detection, HealthReader, Signals
+from homeostat.detect import DependentServices, Detection, HealthReader, Signals
 from homeostat.drivers import DriverParts, load_drivers
 from homeostat.drivers.kept_sensor import KeptSensor
 from homeostat.drivers.sources import telemetry_of
@@ -100,7 +100,11 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             config, state, observed, releases, services=services, clock=clock, ids=ids, bus=bus, background=background
         )
         signals = Signals(observed.red, clock, sensors, services)
-        healer = _healer(config, drivers, signals, state, correlation, clock, ids, bus)
+        slos = _objectives(config, state, observed, correlation, clock, ids, bus)
+        dependents = DependentServices(
+            observed.red, clock, config.detect, process_services=services, objectives=slos.book.all
+        )
+        healer = _healer(config, drivers, signals, state, correlation, clock, ids, bus, dependents=dependents)
         story, heartbeat = Story(state, bus, clock, ids), Heartbeat(config.detect.interval)
         loop = LoopParts(
             clock=clock,
@@ -112,7 +116,6 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             interval=config.detect.interval,
             heartbeat=heartbeat,
         )
-        slos = _objectives(config, state, observed, correlation, clock, ids, bus)
         await slos.open()
         servers = telemetry_of(config.watch, observed.submitters, clock, background)
         scraper = Scraper(config.metrics.scrape, observed.submitters.metrics, observed.refuse, clock, background)
@@ -153,6 +156,8 @@ def _healer(
     clock: Clock,
     ids: Ids,
     bus: Bus,
+    *,
+    dependents: DependentServices,
 ) -> Healer:
     return Healer(
         config=config,
@@ -163,6 +168,7 @@ def _healer(
         clock=clock,
         ids=ids,
         maintenance=correlation.maintenance.covering,
+        dependents=dependents,
     )
 
 

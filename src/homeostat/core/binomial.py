@@ -1,6 +1,7 @@
 """Exact statements about a share (errors of requests, slow ones of all) from few observations.
 
-Used by the error-rate and the latency detectors and, to ask the same question after an act, by ``heal.judge``.
+Used by the error-rate and the latency detectors and, to ask the same question after an act, by ``heal.judge`` and
+``detect.before_after``.
 Bounds are Clopper and Pearson's (Biometrika 26, 1934): they never promise more than their confidence, also at three
 errors in twenty requests, where the normal approximation does. Everything here is a pure function of counts.
 """
@@ -74,6 +75,30 @@ def is_above(hits: int, total: int, share: float, alpha: float) -> bool:
 def is_below(hits: int, total: int, share: float, alpha: float) -> bool:
     """Whether the upper bound at confidence ``1 - alpha`` is below ``share``."""
     return total > 0 and hits < total * share and 1.0 - tail_at_least(hits + 1, total, share) < alpha
+
+
+def is_higher(hits: int, total: int, past_hits: int, past_total: int, alpha: float) -> bool:
+    """Whether the share of ``hits`` in ``total`` is above that of the past, more surely than ``1 - alpha``.
+
+    Fisher's exact test, one-sided (The Design of Experiments, 1935): the chance of so many hits or more, had all
+    hits of both been dealt out among all observations of both. False where either has no observation.
+    """
+    if total <= 0 or past_total <= 0 or hits * past_total <= past_hits * total:
+        return False
+    drawn = _log_choose(total, hits) + _log_choose(past_total, past_hits)
+    all_hits = hits + past_hits
+    term = math.exp(drawn - _log_choose(total + past_total, all_hits))
+    result = term
+    for k in range(hits, min(total, all_hits)):
+        term *= (total - k) * (all_hits - k) / ((k + 1) * (past_total - all_hits + k + 1))
+        result += term
+        if result >= alpha or term < result * _NEGLIGIBLE:
+            break
+    return result < alpha
+
+
+def _log_choose(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
 
 
 def surprise(hits: int, total: int, past_hits: float, past_total: float) -> float:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from homeostat.core.dependents import Act, Dependent
 from homeostat.core.events import Event, EventType
 from homeostat.core.logs import LogCount, LogPage, LogQuery, LogTable
 from homeostat.core.metrics import Exemplar, MetricInfo, MetricQuery, MetricSeries
@@ -196,6 +197,14 @@ class SignalReader(Protocol):
 
     async def read(self, resource: str, name: str, *, since: datetime, operation: str | None = None) -> Signal:
         """The value over ``[since, now]``; ``value`` is None when there was nothing to measure."""
+        ...
+
+
+class Dependents(Protocol):
+    """Measures what an act has done to the services that call what it touched."""
+
+    async def look(self, act: Act) -> Sequence[Dependent]:
+        """Each dependent that is known, nearest first; empty while nothing after the act can be judged yet."""
         ...
 
 

@@ -26,7 +26,7 @@ from homeostat.core.models import (
     RunStatus,
     TimelineKind,
 )
-from homeostat.core.ports import Action, Bus, Clock, Ids, SignalReader, StateStore
+from homeostat.core.ports import Action, Bus, Clock, Dependents, Ids, SignalReader, StateStore
 from homeostat.core.resources import process as process_id
 from homeostat.core.resources import service as service_id
 from homeostat.heal.approvals import Approvals
@@ -63,11 +63,12 @@ class Healer:
         clock: Clock,
         ids: Ids,
         maintenance: Maintenance | None = None,
+        dependents: Dependents | None = None,
     ) -> None:
         by_name = {action.spec.name: action for action in actions}
         services = {process_id(item.name): service_id(item.service_name) for item in config.watch.processes}
         story = RunStory(store, bus, clock, ids)
-        verifier = Verifier(signals, clock, config.detect, services)
+        verifier = Verifier(signals, clock, config.detect, services, dependents)
         ledger = Ledger(store, clock)
         runner = Runner(ledger, by_name, verifier, story, clock)
         locks = ResourceLocks()
@@ -162,7 +163,7 @@ class Healer:
         """Was an act of ours verified for this incident? Then its closing is our doing.
 
         Asked when every issue has closed: an act that is still being judged counts if the good time lies behind its
-        beginning.
+        beginning, unless those who depend on what it touched are worse or not well again.
         """
         return await self._was_healed(incident_id, self._cases.get(incident_id))
 
@@ -170,7 +171,12 @@ class Healer:
         now, verifier = self._ward.clock.now(), self._ward.verifier
         return any(
             (run.status is RunStatus.VERIFIED and not (case is not None and case.has_outlived(run)))
-            or (run.status is RunStatus.ACTED and run.intent_at is not None and verifier.over(now, run.intent_at))
+            or (
+                run.status is RunStatus.ACTED
+                and run.intent_at is not None
+                and verifier.over(now, run.intent_at)
+                and not verifier.held_back(run.issue_id)
+            )
             for run in await self._ward.store.runs(incident_id=incident_id, limit=100)
         )
 

@@ -155,7 +155,14 @@ class Runner:
     async def _verdict(self, run: Run, issue: Issue | None, closed_at: ClosedAt) -> Verdict:
         acted_at: datetime = run.acted_at or self._clock.now()
         if issue is not None:
-            return await self._verifier.verdict(issue, self._action(run).spec, acted_at, closed_at)
+            return await self._verifier.verdict(
+                issue,
+                self._action(run).spec,
+                acted_at,
+                closed_at,
+                resource=run.step.resource,
+                begun_at=run.intent_at,
+            )
         return Verdict(
             helped=None,
             signal="",

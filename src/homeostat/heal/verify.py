@@ -1,20 +1,25 @@
 """Did it help? Measures again the signal that opened the issue, through the reader that detection uses.
 
+Those who depend on what was acted upon are looked at as well (``core.ports.Dependents``); ``weigh`` puts both
+together.
+
 Nothing that began before the act has settled is looked at. A verdict comes as soon as it can be given: good as soon
 as the signal is surely good, bad only after some patience, because a remedy may take effect gradually.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import anyio
 
 from homeostat.core.config import DetectConfig
+from homeostat.core.dependents import Act, Dependent
 from homeostat.core.models import ActionSpec, Issue, IssueType, Signal, Verdict
-from homeostat.core.ports import Clock, SignalReader
+from homeostat.core.ports import Clock, Dependents, SignalReader
 from homeostat.heal import judge
 from homeostat.heal.judge import Judgement, Opened, Word
+from homeostat.heal.weigh import Proposal, in_words, weigh
 
 POLL_S = 0.25
 """How often the signal is read. Telemetry comes in whole seconds; this adds little to its delay."""
@@ -48,16 +53,31 @@ class Watched:
     opened: Opened
 
 
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """How long a verdict may take, and until when a remedy may still take effect."""
+
+    deadline: datetime
+    patience: datetime
+
+
 class Verifier:
     """Judges by measuring. ``services`` maps the resource of a process to that of its telemetry."""
 
     def __init__(
-        self, signals: SignalReader, clock: Clock, detect: DetectConfig, services: Mapping[str, str] | None = None
+        self,
+        signals: SignalReader,
+        clock: Clock,
+        detect: DetectConfig,
+        services: Mapping[str, str] | None = None,
+        dependents: Dependents | None = None,
     ) -> None:
         self._signals = signals
+        self._dependents = dependents
         self._clock = clock
         self._detect = detect
         self._services = dict(services or {})
+        self._held_back: set[str] = set()
 
     async def look(self, issue: Issue, since: datetime) -> Judgement:
         """What the issue's signal says of the time since ``since``, now and once."""
@@ -79,19 +99,60 @@ class Verifier:
         return self._word(signal, watched) if on_its_way is False else None
 
     async def verdict(
-        self, issue: Issue, spec: ActionSpec, acted_at: datetime, closed_at: ClosedAt = lambda: None
+        self,
+        issue: Issue,
+        spec: ActionSpec,
+        acted_at: datetime,
+        closed_at: ClosedAt = lambda: None,
+        *,
+        resource: str | None = None,
+        begun_at: datetime | None = None,
     ) -> Verdict:
         """Measure until it is clear whether the act helped, at most ``spec.verify_within_s`` long.
 
         ``closed_at`` says when detection closed the issue. It does so after ``detect.close_after`` of good signals:
-        when all of that time lies behind the act, this is the verdict.
+        when all of that time lies behind the act, this is the verdict. ``resource`` was acted upon, from ``begun_at``
+        on (the issue's own and ``acted_at`` where they are not given): those who depend on it are looked at too.
         """
         since = acted_at + timedelta(seconds=spec.settle_s)
-        watched = _watched(issue, since)
         deadline = acted_at + timedelta(seconds=spec.verify_within_s)
+        time = _Time(deadline, patience=min(since + timedelta(seconds=BAD_PATIENCE_S), deadline))
+        watched = _watched(issue, since)
+        act = Act(
+            resource=resource or issue.resource,
+            issue_resource=issue.resource,
+            issue_type=issue.type,
+            first_bad_at=issue.first_bad_at,
+            begun_at=min(begun_at or acted_at, acted_at),
+            since=since,
+        )
+        try:
+            while True:
+                over = self.over(closed_at(), acted_at)
+                weighed = await self._weighed(issue, watched, act, time, over=over)
+                if weighed is not None:
+                    return self._verdict(issue, weighed)
+                await anyio.sleep(POLL_S)
+        finally:
+            self._held_back.discard(issue.id)
+
+    async def _weighed(self, issue: Issue, watched: Watched, act: Act, time: _Time, *, over: bool) -> Proposal | None:
+        """Everything measured once; None while it is too early for a verdict."""
+        now = self._clock.now()
         if issue.type is IssueType.PROCESS_CRASH:
-            return await self._of_crash(issue, watched, deadline)
-        return await self._of_telemetry(issue, watched, deadline, lambda: self.over(closed_at(), acted_at))
+            proposal = await self._of_crash(watched, now, time)
+        else:
+            proposal = await self._of_telemetry(watched, now, time, over=over)
+        found: Sequence[Dependent] = ()
+        if self._dependents is not None and (proposal.settled or now >= time.patience):
+            found = await self._dependents.look(act)
+        weighed = weigh(proposal, found, patient=now < time.patience, time_left=now < time.deadline)
+        (self._held_back.add if weighed is None and proposal.helped else self._held_back.discard)(issue.id)
+        return weighed
+
+    def held_back(self, issue_id: str) -> bool:
+        """Is its own signal good again, and the verdict still open because of those who depend on it?"""
+        return issue_id in self._held_back
 
     def over(self, closed_at: datetime | None, begun_at: datetime) -> bool:
         """Does all of the good time that closed the issue lie behind this moment?"""
@@ -99,29 +160,23 @@ class Verifier:
 
     # -- telemetry ------------------------------------------------------------------------------------------
 
-    async def _of_telemetry(
-        self, issue: Issue, watched: Watched, deadline: datetime, over: Callable[[], bool]
-    ) -> Verdict:
-        patience = min(watched.since + timedelta(seconds=BAD_PATIENCE_S), deadline)
-        while True:
-            now = self._clock.now()
-            judgement, newest = await self._judge(watched)
-            if judgement.word is Word.GOOD:
-                return self._verdict(issue, True, judgement)
-            if over():
-                good_s = self._detect.close_after.total_seconds()
-                return self._verdict(issue, True, judgement, f"its signal has been good for {good_s:.0f} s")
-            if judgement.word is Word.BAD and now >= patience:
-                return self._verdict(issue, False, judgement)
-            if now >= deadline:
-                return self._at_the_end(issue, watched, judgement, newest)
-            await anyio.sleep(POLL_S)
+    async def _of_telemetry(self, watched: Watched, now: datetime, time: _Time, *, over: bool) -> Proposal:
+        """What the signal says. ``over``: it has been good for so long since the act that its issue has closed."""
+        judgement, newest = await self._judge(watched)
+        if judgement.word is Word.GOOD:
+            return Proposal(True, judgement)
+        if over:
+            good_s = self._detect.close_after.total_seconds()
+            return Proposal(True, judgement, f"its signal has been good for {good_s:.0f} s")
+        if judgement.word is Word.BAD and now >= time.patience:
+            return Proposal(False, judgement)
+        return self._at_the_end(watched, judgement, newest) if now >= time.deadline else _too_early(judgement)
 
-    def _at_the_end(self, issue: Issue, watched: Watched, judgement: Judgement, newest: Signal) -> Verdict:
+    def _at_the_end(self, watched: Watched, judgement: Judgement, newest: Signal) -> Proposal:
         leaning = judge.leans_good(newest, watched.opened, self._detect)
         if leaning is not None:  # clearly above what closes the issue, or below it: both are an answer
-            return self._verdict(issue, leaning, judgement)
-        return self._verdict(issue, None if judgement.word is Word.UNKNOWN else False, judgement)
+            return Proposal(leaning, judgement)
+        return Proposal(None if judgement.word is Word.UNKNOWN else False, judgement)
 
     async def _judge(self, watched: Watched) -> tuple[Judgement, Signal]:
         """Good when any of the windows is; bad only when the newest seconds are no better than all of them."""
@@ -156,25 +211,20 @@ class Verifier:
 
     # -- a process ------------------------------------------------------------------------------------------
 
-    async def _of_crash(self, issue: Issue, watched: Watched, deadline: datetime) -> Verdict:
+    async def _of_crash(self, watched: Watched, now: datetime, time: _Time) -> Proposal:
         """Up, and what it answers is good. Without telemetry being up is enough, and the verdict says so."""
-        serving = self._telemetry_of(watched)
-        while True:
-            now = self._clock.now()
-            up = _up(await self._read(watched))
-            if up.word is not Word.GOOD:
-                if now >= min(deadline, watched.since + timedelta(seconds=DEAD_PATIENCE_S)):
-                    return self._verdict(issue, False if up.word is Word.BAD else None, up)
-            else:
-                served = await self._served(serving)
-                if served.word is Word.GOOD:
-                    return self._verdict(issue, True, up, f"it runs, and {served.reason}")
-                if not served.samples and now >= watched.since + timedelta(seconds=UP_ALONE_S):
-                    return self._verdict(issue, True, up, "it runs; no request has come to it yet to judge it by")
-                if now >= deadline:
-                    helped = served.word is not Word.BAD
-                    return self._verdict(issue, helped, up, f"it runs, but {served.reason}")
-            await anyio.sleep(POLL_S)
+        up = _up(await self._read(watched))
+        if up.word is not Word.GOOD:
+            dead = now >= min(time.deadline, watched.since + timedelta(seconds=DEAD_PATIENCE_S))
+            return Proposal(False if up.word is Word.BAD else None, up) if dead else _too_early(up)
+        served = await self._served(self._telemetry_of(watched))
+        if served.word is Word.GOOD:
+            return Proposal(True, up, f"it runs, and {served.reason}")
+        if not served.samples and now >= watched.since + timedelta(seconds=UP_ALONE_S):
+            return Proposal(True, up, "it runs; no request has come to it yet to judge it by")
+        if now >= time.deadline:
+            return Proposal(served.word is not Word.BAD, up, f"it runs, but {served.reason}")
+        return _too_early(up)
 
     def _telemetry_of(self, watched: Watched) -> Watched | None:
         service = self._services.get(watched.resource)
@@ -188,20 +238,22 @@ class Verifier:
             return Judgement(Word.UNKNOWN, None, 0, "it sends no telemetry")
         return (await self._judge(serving))[0]
 
-    def _verdict(self, issue: Issue, helped: bool | None, judgement: Judgement, reason: str | None = None) -> Verdict:
-        said = reason or judgement.reason
-        words = {True: f"It helped: {said}.", False: f"It did not help: {said}.", None: f"Nobody can tell: {said}."}
+    def _verdict(self, issue: Issue, weighed: Proposal) -> Verdict:
         signal = _signal_of(issue)
         return Verdict(
-            helped=helped,
+            helped=weighed.helped,
             signal=signal,
             before=issue.evidence.observed,
-            after=judgement.value,
+            after=weighed.judgement.value,
             unit=_UNITS[signal],
-            sample_size=judgement.samples,
-            reason=words[helped],
+            sample_size=weighed.judgement.samples,
+            reason=in_words(weighed),
             judged_at=self._clock.now(),
         )
+
+
+def _too_early(judgement: Judgement) -> Proposal:
+    return Proposal(None, judgement, settled=False)
 
 
 def _signal_of(issue: Issue) -> str:
