@@ -29,7 +29,7 @@ from homeostat.core.models import (
     Target,
 )
 from homeostat.core.ports import Action, Sensor
-from homeostat.detect import Detection, Signals
+from homeostat.detect import DependentServices, Detection, Signals
 from homeostat.drivers.flags.driver import FlagsDriver
 from homeostat.drivers.process.actions import SPEC as RESTART
 from homeostat.drivers.process.actions import RestartProcess
@@ -119,6 +119,7 @@ class Town:
                     bus=self.bus,
                     clock=sim.clock,
                     ids=sim.ids,
+                    dependents=DependentServices(self.traffic, sim.clock, self.config.detect),
                 ),
                 story=Story(self.state, self.bus, sim.clock, sim.ids),
                 interval=self.config.detect.interval,

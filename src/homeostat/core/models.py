@@ -280,6 +280,7 @@ class Verdict(Model):
     sample_size: int
     reason: str
     judged_at: datetime
+    harmed: tuple[str, ...] = ()  # services that depend on what was acted upon, and became worse through it
 
 
 class Run(Model):

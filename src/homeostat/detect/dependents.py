@@ -64,6 +64,7 @@ _WORST_FIRST: Final = (
 class _Window:
     """What is read of one stretch of time."""
 
+    seconds: int
     points: _Points
     edges: Sequence[Edge]
 
@@ -159,11 +160,11 @@ class DependentServices:
 
     def _window(self, start_s: int, end_s: int) -> _Window:
         if end_s <= start_s:
-            return _Window({}, ())
+            return _Window(0, {}, ())
         points: dict[Key, RedPoint] = {(point.service, None): point for point in self._red.window(start_s, end_s)}
         if any(slo.sli.operation for slo in self._objectives()):
             points |= {(point.service, point.operation): point for point in self._red.operations(start_s, end_s)}
-        return _Window(points, self._red.edges(start_s, end_s))
+        return _Window(end_s - start_s, points, self._red.edges(start_s, end_s))
 
     # -- what is asked --------------------------------------------------------------------------------------
 
@@ -229,7 +230,8 @@ def _answer(check: _Check, past: _Past, after: Sequence[_Window], alpha: float) 
         limit_ms = max(check.threshold_ms, RISE * slow_ms)
         beyond = Sides(*(_count(window, check, past.hops, limit_ms) for window in windows))
     state = compare(sides, check.allowed, alpha, beyond)
-    return state, _in_words(check, sides, state, windows)
+    span = "since the act" if newest is after[-1] else f"in the last {newest.seconds} s"
+    return state, _in_words(check, sides, state, windows, span)
 
 
 def _requests(window: _Window, check: _Check) -> int:
@@ -262,19 +264,19 @@ def _worst(service: str, hops: int, answers: Sequence[tuple[DependentState, str]
 # -- words --------------------------------------------------------------------------------------------------
 
 
-def _in_words(check: _Check, sides: Sides, state: DependentState, windows: Sequence[_Window]) -> str:
+def _in_words(check: _Check, sides: Sides, state: DependentState, windows: Sequence[_Window], span: str) -> str:
     service, operation = check.key
     name = service if operation is None else f"{service} ({operation})"
     after = sides.after
     if not after.total:
         return f"no request has come to {name} since the act"
     if check.threshold_ms is None:
-        said = f"{name} answers {after.share:.1%} errors since the act ({after.bad} of {after.total})"
+        said = f"{name} answers {after.share:.1%} errors {span} ({after.bad} of {after.total})"
     else:
         p95 = windows[-1].points[check.key].quantile_ms(0.95)
         said = (
             f"{name} takes longer than {check.threshold_ms:.0f} ms for {after.share:.1%} of {after.total} requests "
-            f"since the act (95th percentile {p95:.0f} ms)"
+            f"{span} (95th percentile {p95:.0f} ms)"
         )
     said += _compared(check, sides, state, windows)
     if check.objective is not None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import anyio
 
-from homeostat.core.models import IncidentStatus, Issue, Plan, PlanStep, Run, RunStatus, TimelineKind
+from homeostat.core.models import IncidentStatus, Issue, IssueType, Plan, PlanStep, Run, RunStatus, TimelineKind
 from homeostat.core.ports import Action, Clock, Ids, StateStore
 from homeostat.heal.approvals import Approvals
 from homeostat.heal.case import Case
@@ -37,6 +37,9 @@ RELAPSES_MAX = 3
 
 RETRY_REST_S = 2.0
 """Rest before a remedy that could not be done, or did not hold, is tried again; doubled each time."""
+
+HARM_REMEMBERED = timedelta(minutes=30)
+"""What did harm is not done again by itself for so long, also in another incident: it would end in the same way."""
 
 _IN_VAIN = frozenset({RunStatus.FAILED, RunStatus.UNDONE, RunStatus.REJECTED, RunStatus.IN_DOUBT})
 
@@ -69,13 +72,16 @@ class Course:
         self._ward = ward
         self._case = case
 
-    async def _plan(self, issues: list[Issue]) -> Plan:
-        """The candidates that have not been tried in vain."""
+    async def _plan(self, issues: list[Issue], *, by_hand: bool = False) -> Plan:
+        """The candidates that have not been tried in vain, nor did harm lately. A person may insist on the latter."""
         runs = await self._runs()
+        in_vain = self._in_vain(runs)
+        if not by_hand and all(issue.type is not IssueType.PROCESS_CRASH for issue in issues):
+            in_vain |= await self._did_harm()  # what does not run at all is started, whatever became of it last time
         return await self._ward.planner.plan(
             self._case.incident,
             issues,
-            in_vain=self._in_vain(runs),
+            in_vain=in_vain,
             helped={step_key(run.step): run.issue_id for run in runs if run.status is RunStatus.VERIFIED},
         )
 
@@ -98,6 +104,15 @@ class Course:
         final = {step_key(run.step) for run in runs if run.status in _IN_VAIN and not _may_hold_next_time(run)}
         outlived = {step_key(run.step) for run in runs if self._case.has_outlived(run)}
         return outlived | {key for key, count in failures.items() if key in final or count >= self._tries(key)}
+
+    async def _did_harm(self) -> set[StepKey]:
+        """Steps that made somebody else worse, in any incident of late."""
+        since = self._ward.clock.now() - HARM_REMEMBERED
+        return {
+            step_key(run.step)
+            for run in await self._ward.ledger.recent()
+            if run.verdict is not None and run.verdict.harmed and run.verdict.judged_at >= since
+        }
 
     def _tries(self, key: StepKey) -> int:
         action = self._ward.actions.get(key[0])

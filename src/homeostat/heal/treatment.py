@@ -74,7 +74,7 @@ class Treatment(Course):
             raise ConflictError(f"Incident {self._case.incident.id} is being healed at this moment. See its runs.")
         self._case.acting = issue.id
         try:
-            plan = await self._plan([issue])
+            plan = await self._plan([issue], by_hand=True)
             if not plan.steps:
                 raise ConflictError("No remedy for this issue is known here that was not tried already.")
             plan = await self._show(plan)
@@ -207,10 +207,14 @@ class Treatment(Course):
             return None
         if self._ward.clock.now() < self._case.incident.opened_at + NO_REMEDY_GRACE:
             return RECHECK_S
-        await self._escalate("No further remedy is known here." if runs else self._why_no_remedy())
+        await self._escalate("No further remedy is known here." if runs else await self._why_no_remedy())
         return None
 
-    def _why_no_remedy(self) -> str:
+    async def _why_no_remedy(self) -> str:
+        harmful = await self._did_harm()
+        if harmful:
+            named = "; ".join(f"{action} on {resource}" for action, resource in sorted(harmful))
+            return f"What could be done here did harm a short while ago, and is not done again by itself: {named}."
         types = {issue.type for issue in self._case.open_issues}
         if any(types & set(action.spec.answers) for action in self._ward.actions.values()):
             return "Of what could be done here, nothing promises to help: no resource stands out as the cause."

@@ -249,6 +249,7 @@ class Verifier:
             sample_size=weighed.judgement.samples,
             reason=in_words(weighed),
             judged_at=self._clock.now(),
+            harmed=tuple(one.service for one in weighed.harmed),
         )
 
 

@@ -23,8 +23,8 @@ class Proposal:
     judgement: Judgement
     reason: str | None = None
     settled: bool = True
-    harmed: tuple[str, ...] = ()  # who became worse through the act, with figures
-    lagging: tuple[str, ...] = ()  # who has not recovered
+    harmed: tuple[Dependent, ...] = ()  # who became worse through the act
+    lagging: tuple[Dependent, ...] = ()  # who has not recovered
 
 
 def weigh(proposal: Proposal, found: Sequence[Dependent], *, patient: bool, time_left: bool) -> Proposal | None:
@@ -33,8 +33,8 @@ def weigh(proposal: Proposal, found: Sequence[Dependent], *, patient: bool, time
     ``patient``: a remedy may still take effect, and what it broke may still come up again. ``time_left``: of the
     time that the action says it takes.
     """
-    harmed = tuple(one.reason for one in found if one.state is DependentState.WORSE)
-    lagging = tuple(one.reason for one in found if one.state is DependentState.NOT_RECOVERED)
+    harmed = tuple(one for one in found if one.state is DependentState.WORSE)
+    lagging = tuple(one for one in found if one.state is DependentState.NOT_RECOVERED)
     if harmed and not patient:
         return replace(proposal, helped=False, harmed=harmed, lagging=lagging)
     if not proposal.settled:
@@ -55,7 +55,7 @@ def in_words(weighed: Proposal) -> str:
     return words[weighed.helped]
 
 
-def _listed(reasons: Sequence[str]) -> str:
-    named = " | ".join(reasons[:NAMED_MAX])
-    rest = len(reasons) - NAMED_MAX
+def _listed(dependents: Sequence[Dependent]) -> str:
+    named = " | ".join(one.reason for one in dependents[:NAMED_MAX])
+    rest = len(dependents) - NAMED_MAX
     return f"{named} | and {rest} more" if rest > 0 else named
