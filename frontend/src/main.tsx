@@ -6,6 +6,7 @@ import { ApiError } from "./api/client";
 import { App } from "./App";
 import { restoreTheme } from "./lib/theme";
 import { startLive } from "./live/store";
+import { loadPageAt } from "./pages/all";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/ui.css";
@@ -29,10 +30,14 @@ startLive(client);
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");
-createRoot(root).render(
-  <StrictMode>
-    <QueryClientProvider client={client}>
-      <App />
-    </QueryClientProvider>
-  </StrictMode>,
+
+// Until then index.html says that the page is on its way.
+void loadPageAt(location.pathname).then(() =>
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={client}>
+        <App />
+      </QueryClientProvider>
+    </StrictMode>,
+  ),
 );
