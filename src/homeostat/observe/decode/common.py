@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ def nanoseconds(times: pa.Array) -> npt.NDArray[np.int64]:
     return np.minimum(times.to_numpy(), TIME_MAX).astype(np.int64)
 
 
-def words(texts: list[str], row_of: npt.NDArray[np.int64]) -> pa.DictionaryArray:
+def words(texts: list[str], row_of: npt.NDArray[np.integer[Any]]) -> pa.DictionaryArray:
     """A dictionary column from one text per resource (or scope) and the resource of each row."""
     code_of: dict[str, int] = {}
     codes = np.fromiter((code_of.setdefault(text, len(code_of)) for text in texts), np.int32, len(texts))

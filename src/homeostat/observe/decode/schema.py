@@ -131,3 +131,9 @@ LEAN_SERIALIZED: Final = _handler(_serialized(_LEAN), "homeostat_lean_serialized
 FULL_PAIRS: Final = _handler(_MESSAGES, "homeostat_full_pairs", "KeyValue")
 LEAN_PAIRS: Final = _handler(_LEAN, "homeostat_lean_pairs", "KeyValue")
 """Turn such bytes into columns ``key`` and ``value``."""
+
+RESOURCES: Final = _handler(_MESSAGES, "homeostat_resources", "Resource")
+SCOPES: Final = _handler(_MESSAGES, "homeostat_scopes", "Scope")
+EVENTS: Final = _handler(_MESSAGES, "homeostat_events", "Event")
+LINKS: Final = _handler(_MESSAGES, "homeostat_links", "Link")
+"""Turn one message each into its columns."""

@@ -6,7 +6,7 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,20 +29,37 @@ from homeostat.observe.decode.common import (
 from homeostat.observe.decode.counting import TRACE_LEVELS
 from homeostat.observe.decode.schema import FULL, FULL_SERIALIZED, LEAN, LEAN_SERIALIZED
 from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA, is_serialized, joined, may_stay
+from homeostat.observe.decode.span_columns import table_of
+from homeostat.observe.decode.span_parts import (
+    ATTRIBUTES_MAX,
+    CUT,
+    ID_LENGTH,
+    ZERO_ID,
+    events_column,
+    links_column,
+    unsampled,
+)
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.schema import EVENT, LINK, SPAN_SCHEMA, UNKNOWN_SERVICE
+from homeostat.store.telemetry.schema import SPAN_SCHEMA, UNKNOWN_SERVICE
+
+if TYPE_CHECKING:
+    from homeostat.observe.decode.span_walk import Walk as CompiledWalk
 
 Rows = npt.NDArray[np.int64]
 Faults = dict[str, npt.NDArray[np.bool_]]
 """By reason: which spans."""
 
-ATTRIBUTES_MAX: Final = 1_024
-"""Of one span. OpenTelemetry's SDKs keep 128."""
 
-ID_LENGTH: Final = "id_length"
-ZERO_ID: Final = "zero_id"
-CUT: Final = "attributes_cut"
+def _compiled_walk() -> "type[CompiledWalk] | None":
+    try:
+        from homeostat.observe.decode import span_walk
+    except ImportError:  # there was no compiler when the package was built
+        return None
+    return span_walk.Walk
+
+
+Walk = _compiled_walk()
 
 __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
 
@@ -54,7 +71,28 @@ def decode(requests: Sequence[bytes]) -> Decoded:
 
 def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
     """The same, but attributes may stay serialized (``decode.serialized``)."""
+    if Walk is None:
+        return decode_by_library(requests)
+    walk = Walk()
+    found = [walk.add(request) for request in requests]
+    unusual = [request for request, counts in zip(requests, found, strict=True) if counts is None]
+    walked = table_of(walk.columns())
+    if not unusual:
+        return Decoded(walked, tuple(_outcome(*counts) for counts in found if counts is not None))
+    others = decode_by_library(unusual)
+    left = iter(others.outcomes)
+    outcomes = tuple(next(left) if counts is None else _outcome(*counts) for counts in found)
+    return Decoded(joined([walked, others.table]), outcomes)
+
+
+def decode_by_library(requests: Sequence[bytes]) -> Decoded:
+    """The same without our own walk, for what that leaves and for where it was not built."""
     return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list_for_sampling, joined)
+
+
+def _outcome(spans: int, wrong_length: int, zero: int, cut: int) -> Outcome:
+    reasons = ((ID_LENGTH, wrong_length), (ZERO_ID, zero), (CUT, cut))
+    return Outcome(spans, wrong_length + zero, reasons=tuple(reason for reason in reasons if reason[1]))
 
 
 class _Choice:
@@ -230,55 +268,13 @@ def _span_columns(span: pa.StructArray, attributes: pa.ListArray, cut: Rows) -> 
         "status_code": _enum(status.field("code"), 2),
         "status_message": status.field("message"),
         "attributes": attribute_map(attributes) if pa.types.is_struct(attributes.values.type) else attributes,
-        "events": _events(span.field("events")),
-        "links": _links(span.field("links")),
+        "events": events_column(span.field("events")),
+        "links": links_column(span.field("links")),
         "dropped_attributes": dropped,
         "dropped_events": span.field("dropped_events_count"),
         "dropped_links": span.field("dropped_links_count"),
         **unsampled(len(span)),
     }
-
-
-_NO_REASON = pa.array([""], pa.string())  # made once: pyarrow looks for pandas each time it is given a list
-
-
-def unsampled(rows: int) -> dict[str, pa.Array]:
-    """The sampling columns of spans that nobody has sampled: each stands for itself."""
-    reasons = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), _NO_REASON)
-    return {"sampling_probability": pa.array(np.ones(rows, dtype=np.float32)), "sampling_reason": reasons}
-
-
-def _events(events: pa.ListArray) -> pa.ListArray:
-    event = events.values
-    if not len(event):
-        return _empty_lists(len(events), EVENT)
-    time = nanoseconds(event.field("time_unix_nano"))
-    fields = [
-        pa.array(time),
-        event.field("name"),
-        attribute_map(event.field("attributes")),
-        event.field("dropped_attributes_count"),
-    ]
-    return pa.ListArray.from_arrays(events.offsets, pa.StructArray.from_arrays(fields, fields=list(EVENT)))
-
-
-def _empty_lists(count: int, of: pa.StructType) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, dtype=np.int32)), pa.array([], type=of))
-
-
-def _links(links: pa.ListArray) -> pa.ListArray:
-    link = links.values
-    if not len(link):
-        return _empty_lists(len(links), LINK)
-    fields = [
-        link.field("trace_id"),
-        link.field("span_id"),
-        link.field("trace_state"),
-        attribute_map(link.field("attributes")),
-        link.field("dropped_attributes_count"),
-        link.field("flags"),
-    ]
-    return pa.ListArray.from_arrays(links.offsets, pa.StructArray.from_arrays(fields, fields=list(LINK)))
 
 
 def _resource_columns(attributes: pa.ListArray, resource_of_span: Rows) -> dict[str, pa.Array]:

@@ -1,0 +1,168 @@
+"""What a ``span_walk.Walk`` found, as the columns of ``store.telemetry.schema`` with serialized attributes."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from ptars._lib import MessageHandler
+
+from homeostat.observe.decode.common import not_zero, null_where, objects, words
+from homeostat.observe.decode.schema import EVENTS, LINKS, RESOURCES, SCOPES
+from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA
+from homeostat.observe.decode.span_parts import empty_lists, events_column, links_column, unsampled
+from homeostat.store.telemetry.arrow import pc
+from homeostat.store.telemetry.schema import EVENT, LINK, UNKNOWN_SERVICE
+
+_REMEMBERED_MAX: Final = 4096  # resources and scopes: the same ones come with each request of a process
+
+Blocks = Mapping[str, memoryview]
+Places = npt.NDArray[np.int32]
+
+
+def table_of(blocks: Blocks) -> pa.Table:
+    """The columns of ``Walk.columns`` as a table of SERIALIZED_SCHEMA."""
+    count = len(blocks["kind"])  # a byte each
+    if not count:
+        return SERIALIZED_SCHEMA.empty_table()
+    parent = _ids(blocks["parent_span_id"], count, 8)
+    is_root = ~not_zero(parent)
+    columns = {
+        "trace_id": _ids(blocks["trace_id"], count, 16),
+        "span_id": _ids(blocks["span_id"], count, 8),
+        "parent_span_id": null_where(parent, is_root) if is_root.any() else parent,
+        "trace_state": _texts(blocks, "trace_state"),
+        "name": pc.dictionary_encode(_texts(blocks, "name")),
+        "status_message": _texts(blocks, "status_message"),
+        **{name: _plain(blocks[name], count, kind) for name, kind in _PLAIN.items()},
+        **_resources(blocks),
+        **_scopes(blocks),
+        "attributes": _attributes(blocks),
+        "events": _events(blocks, count),
+        "links": _links(blocks, count),
+        **unsampled(count),
+    }
+    return pa.Table.from_arrays([columns[name] for name in SERIALIZED_SCHEMA.names], schema=SERIALIZED_SCHEMA)
+
+
+_PLAIN: Final = {
+    name: SERIALIZED_SCHEMA.field(name).type
+    for name in (
+        "start_ns",
+        "duration_ns",
+        "kind",
+        "status_code",
+        "flags",
+        "dropped_attributes",
+        "dropped_events",
+        "dropped_links",
+    )
+}
+
+
+def _plain(block: memoryview, count: int, kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(block)])
+
+
+def _ids(block: memoryview, count: int, width: int) -> pa.FixedSizeBinaryArray:
+    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(block)])
+
+
+def _offsets(ends: memoryview) -> Places:
+    """Where each begins, and where the last one ends."""
+    given = np.frombuffer(ends, dtype=np.int32)
+    offsets = np.zeros(len(given) + 1, dtype=np.int32)
+    offsets[1:] = given
+    return offsets
+
+
+def _contents(blocks: Blocks, name: str, kind: pa.DataType) -> pa.Array:
+    """What differs in length: texts or bytes."""
+    offsets = _offsets(blocks[f"{name}_end"])
+    return pa.Array.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(blocks[name])])
+
+
+def _texts(blocks: Blocks, name: str) -> pa.StringArray:
+    return _contents(blocks, name, pa.string())
+
+
+def _attributes(blocks: Blocks) -> pa.ListArray:
+    offsets = pa.array(_offsets(blocks["attributes_end"]))
+    return pa.ListArray.from_arrays(
+        offsets, _contents(blocks, "attribute", pa.binary()), type=SERIALIZED_SCHEMA.field("attributes").type
+    )
+
+
+def _messages(blocks: Blocks, name: str, handler: MessageHandler) -> pa.ListArray | None:
+    """Lists of decoded messages, some of each span; None when there is none."""
+    offsets = _offsets(blocks[f"{name}s_end"])
+    if not offsets[-1]:
+        return None
+    decoded = handler.array_to_record_batch(_contents(blocks, name, pa.binary()))
+    return pa.ListArray.from_arrays(pa.array(offsets), decoded.to_struct_array())
+
+
+def _events(blocks: Blocks, count: int) -> pa.ListArray:
+    events = _messages(blocks, "event", EVENTS)
+    return empty_lists(count, EVENT) if events is None else events_column(events)
+
+
+def _links(blocks: Blocks, count: int) -> pa.ListArray:
+    links = _messages(blocks, "link", LINKS)
+    return empty_lists(count, LINK) if links is None else links_column(links)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Texts of serialized messages, remembered: parsing one costs more than the spans that come with it."""
+
+    read: Callable[[pa.BinaryArray], Sequence[tuple[str, ...]]]
+    known: dict[bytes, tuple[str, ...]]
+
+    def of(self, messages: pa.BinaryArray) -> list[tuple[str, ...]]:
+        given = messages.to_pylist()
+        fresh = {message for message in given if message not in self.known}
+        if fresh:
+            if len(self.known) + len(fresh) > _REMEMBERED_MAX:
+                self.known.clear()
+                fresh = set(given)
+            unread = sorted(fresh)
+            self.known.update(zip(unread, self.read(pa.array(unread, pa.binary())), strict=True))
+        return [self.known[message] for message in given]
+
+
+def _read_resources(messages: pa.BinaryArray) -> list[tuple[str, str]]:
+    """Service and JSON of each."""
+    entries = objects(RESOURCES.array_to_record_batch(messages).column("attributes"))
+    return [
+        (entry.get("service.name") or UNKNOWN_SERVICE, json.dumps(entry, ensure_ascii=False)) for entry in entries
+    ]
+
+
+def _read_scopes(messages: pa.BinaryArray) -> list[tuple[str, str, str]]:
+    """Name, version and JSON of each."""
+    scopes = SCOPES.array_to_record_batch(messages)
+    attributes = [json.dumps(entry, ensure_ascii=False) for entry in objects(scopes.column("attributes"))]
+    return list(zip(scopes.column("name").to_pylist(), scopes.column("version").to_pylist(), attributes, strict=True))
+
+
+_RESOURCES: Final = _Texts(_read_resources, {})
+_SCOPES: Final = _Texts(_read_scopes, {})
+
+
+def _resources(blocks: Blocks) -> dict[str, pa.Array]:
+    texts = _RESOURCES.of(_contents(blocks, "resource", pa.binary()))
+    return _worded(("service", "resource"), texts, blocks["resource_of"])
+
+
+def _scopes(blocks: Blocks) -> dict[str, pa.Array]:
+    texts = _SCOPES.of(_contents(blocks, "scope", pa.binary()))
+    return _worded(("scope", "scope_version", "scope_attributes"), texts, blocks["scope_of"])
+
+
+def _worded(names: Sequence[str], texts: Sequence[tuple[str, ...]], holder_of: memoryview) -> dict[str, pa.Array]:
+    rows = np.frombuffer(holder_of, dtype=np.int32)
+    return {name: words([text[place] for text in texts], rows) for place, name in enumerate(names)}
