@@ -88,12 +88,21 @@ def _open(directory: Path, clock: _Clock) -> tuple[Red, Catalogue, Rollups, Trac
     return red, catalogue, rollups, TraceKeeper(red, rollups, presence, clock)
 
 
+def _settle(rollups: Rollups) -> None:
+    """Wait until everything is merged that can be."""
+    rollups.tend()
+    while (merging := rollups.merging) is not None:
+        merging.result()
+        rollups.tend()
+
+
 @contextmanager
-def a_day(end: datetime, *, hours: int = HOURS, services: int = SERVICES) -> Generator[Rollups]:
-    """Rollups as after a restart at ``end``, a day (or so many hours) after the first span."""
-    with tempfile.TemporaryDirectory() as directory:
+def written(end: datetime, *, hours: int, services: int) -> Generator[Path]:
+    """A directory with rollups up to ``end``, merged as they would be by then."""
+    with tempfile.TemporaryDirectory() as parent:
+        directory = Path(parent) / "store"
         clock = _Clock(end - timedelta(hours=hours))
-        _, catalogue, rollups, keeper = _open(Path(directory), clock)
+        _, catalogue, rollups, keeper = _open(directory, clock)
         for hour in range(hours):
             start_ns = int((end - timedelta(hours=hours - hour)).timestamp()) * 10**9
             clock.time = end - timedelta(hours=hours - hour - 1)
@@ -101,11 +110,21 @@ def a_day(end: datetime, *, hours: int = HOURS, services: int = SERVICES) -> Gen
             extras = keeper.on_seal(hour + 1)
             attachments = extras.write(catalogue.attachment_dir)
             catalogue.advance([], checkpoint=hour + 1, replay_from=extras.replay_from, attachments=attachments)
-            rollups.tend()
-        while (merging := rollups.merging) is not None:
-            merging.result()
-            rollups.tend()
+            _settle(rollups)
         rollups.close()
-        _, _, rollups, _ = _open(Path(directory), clock)
+        yield directory
+
+
+@contextmanager
+def opened(directory: Path, end: datetime) -> Generator[Rollups]:
+    """The rollups of a directory as after a restart."""
+    _, _, rollups, _ = _open(directory, _Clock(end))
+    yield rollups
+    rollups.close()
+
+
+@contextmanager
+def a_day(end: datetime, *, hours: int = HOURS, services: int = SERVICES) -> Generator[Rollups]:
+    """Rollups as after a restart at ``end``, a day (or so many hours) after the first span."""
+    with written(end, hours=hours, services=services) as directory, opened(directory, end) as rollups:
         yield rollups
-        rollups.close()

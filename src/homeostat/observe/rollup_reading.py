@@ -156,12 +156,18 @@ class _Grid:
         """The row of each time."""
         return self._row[(times - self._first) // MINUTE_S]
 
-    def fill(self, table: pa.Table) -> None:
-        """Add persisted rows."""
-        rows = self.rows(column(table, "start_s").to_numpy())
+    def fill(self, tables: Sequence[pa.Table]) -> None:
+        """Add persisted rows. Files are many and mostly small: their sums are added all at once."""
+        rows = self.rows(_all(tables, "start_s"))
         once = len(rows) < 2 or bool((rows[1:] > rows[:-1]).all())
         for place, name in enumerate(("requests", "errors", "duration_sum_ms")):
-            _add(self.sums[place], rows, column(table, name).to_numpy(), once=once)
+            _add(self.sums[place], rows, _all(tables, name), once=once)
+        first = 0
+        for table in tables:
+            self._fill_durations(table, rows[first : first + table.num_rows], once=once)
+            first += table.num_rows
+
+    def _fill_durations(self, table: pa.Table, rows: npt.NDArray[np.int64], *, once: bool) -> None:
         if not self._histograms and self._shares is None:
             return
         lengths, bucket, count = raw_histogram_of(table)
@@ -172,10 +178,9 @@ class _Grid:
         if self._shares is not None:
             within = self._shares.take(bucket)
             within *= count
-            running = np.zeros(len(within) + 1)
-            np.cumsum(within, out=running[1:])
-            ends = np.cumsum(lengths)
-            _add(self.within, rows, running[ends] - running[ends - lengths], once=once)
+            filled = np.flatnonzero(lengths)
+            begins = (np.cumsum(lengths) - lengths)[filled]
+            _add(self.within, rows[filled], np.add.reduceat(within, begins), once=once)
 
     def fill_rows(self, minutes: MinuteRows) -> None:
         """Add minutes from memory."""
@@ -191,6 +196,10 @@ class _Grid:
         self.start_s, self.sums, self.histogram = self.start_s[which], self.sums[:, which], self.histogram[which]
         if self._shares is not None:
             self.within = self.within[which]
+
+
+def _all(tables: Sequence[pa.Table], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([column(table, name).to_numpy() for table in tables])
 
 
 def _add(to: npt.NDArray[Any], places: npt.NDArray[Any], values: npt.NDArray[Any], *, once: bool) -> None:
@@ -214,8 +223,8 @@ def minutes_of(
     oldest = min((int(times.min()) for times in begins if len(times)), default=window[0])
     newest = max((int(times.max()) for times in begins if len(times)), default=oldest)
     grid = _Grid(begins, oldest, newest + 1, durations)
-    for table in tables:
-        grid.fill(table)
+    if tables:
+        grid.fill(tables)
     grid.fill_rows(recent)
     served = grid.sums[0] > 0  # a minute with calls to others only is none of requests
     if not served.all():

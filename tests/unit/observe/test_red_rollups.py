@@ -170,6 +170,30 @@ def test_memory_stays_within_the_bound_whatever_comes() -> None:
     assert newest == 200
 
 
+ADDED = st.lists(st.tuples(st.integers(0, 599), st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)))
+
+
+@given(before=ADDED, after=ADDED, start_s=st.sampled_from([0, 120]), end_s=st.integers(0, 660))
+def test_minutes_are_the_sums_of_their_seconds_however_often_one_asks(
+    before: list[tuple[int, list[int]]], after: list[tuple[int, list[int]]], start_s: int, end_s: int
+) -> None:
+    buckets = Buckets(2, seconds_kept=1800, minutes_kept=1440, rows_max=50_000)
+    expected: dict[tuple[int, int], list[float]] = {}
+    for added in (before, after):
+        for second, keys in added:
+            ones = np.array([[1.0, float(key)] for key in sorted(keys)])
+            buckets.add(second, np.array(sorted(keys)), ones)
+            for key in keys:
+                sums = expected.setdefault((second - second % 60, key), [0.0, 0.0])
+                sums[:] = sums[0] + 1, sums[1] + key
+        found = {
+            (minute, key): row
+            for minute, keys, sums in buckets.by_minute(start_s, end_s)
+            for key, row in zip(keys.tolist(), sums.tolist(), strict=True)
+        }
+        assert found == {place: sums for place, sums in expected.items() if start_s <= place[0] < end_s}
+
+
 def test_an_empty_rollup_knows_nothing() -> None:
     red = Red(HandClock())
     assert (red.services(), red.latest_s(), red.window(0, 100), red.edges(0, 100)) == ([], None, [], [])

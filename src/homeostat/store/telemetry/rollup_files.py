@@ -38,6 +38,9 @@ _GROUP_ROWS: Final = {SERVICES: 1_024, OPERATIONS: 8_192, EDGES: 16_384}  # at l
 _FILES_KEPT: Final = 256
 """Files whose footers are remembered: all of a month."""
 
+_DISTINCT: Final = {"start_s", "duration_sum_ms", "downstream_duration_sum_ms", "buckets", "bucket_counts"}
+"""Columns whose values hardly ever come twice: a dictionary of them would be as long as they are."""
+
 _PLACES_KEY: Final = "homeostat.series"
 """In the footer of a file of series: service, operation and first row of each, as JSON."""
 
@@ -89,13 +92,7 @@ class RollupWriter:
         self._group_rows = _GROUP_ROWS[kind]
         self._is_series = kind != EDGES
         schema = EDGE_SCHEMA if kind == EDGES else ROLLUP_SCHEMA
-        words = [field.name for field in schema if field.type == WORD]
-        options: dict[str, Any] = {  # pyarrow's own signature wants booleans where its documentation takes lists
-            "use_dictionary": [*words, "length_s"],
-            "write_statistics": ["start_s"],
-            "store_schema": False,
-        }
-        self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd", compression_level=1, **options)
+        self._writer = pq.ParquetWriter(self._temporary, schema, **_options(kind, schema))
         self._places: list[tuple[str, str, int]] = []  # each series, and its first row
         self._rows = 0
 
@@ -129,6 +126,20 @@ class RollupWriter:
         """Leave nothing behind."""
         self._writer.close()
         self._temporary.unlink(missing_ok=True)
+
+
+def _options(kind: str, schema: pa.Schema) -> dict[str, Any]:
+    """How a file is encoded. What objectives read after a start, the services, is made to be read in the least time:
+    a decompressor of zstd costs more to set up than such a column to read."""
+    options: dict[str, Any] = {  # pyarrow's own signature wants booleans where its documentation takes lists
+        "use_dictionary": [name for name in schema.names if name not in _DISTINCT],
+        "column_encoding": {"start_s": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["start_s"],
+        "store_schema": False,
+    }
+    if kind == SERVICES:
+        return {**options, "compression": "lz4"}
+    return {**options, "compression": "zstd", "compression_level": 1}
 
 
 def _series_ends(table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

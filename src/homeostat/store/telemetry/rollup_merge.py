@@ -1,8 +1,8 @@
 """Which rollups become one, and making it, in pieces of bounded size. Called by ``observe.rollups``.
 
 Level 0 is written at each seal. Eight of a level become one of the next (up to level 2), so that a busy hour has
-tens of files and not hundreds; an hour that is over becomes one file by the minute (3), and so do a day (4) and a
-week (5).
+tens of files and not hundreds; an hour that is over becomes one file by the minute (3), and so do a quarter of a day
+(4), a day (5) and a week (6). What an earlier version wrote for a day (4) or a week (5) is merged once more.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,13 +36,16 @@ from homeostat.store.telemetry.rollup_schema import (
 from homeostat.store.telemetry.schema import column
 
 HOUR_S: Final = 3600
-DAY_S: Final = 24 * HOUR_S
+QUARTER_S: Final = 6 * HOUR_S
+DAY_S: Final = 4 * QUARTER_S
 WEEK_S: Final = 7 * DAY_S
 
 _FEW: Final = 8  # of one of the lower levels
 _HOUR_LEVEL: Final = 3
-_PERIODS: Final = {_HOUR_LEVEL: HOUR_S, 4: DAY_S, 5: WEEK_S}
-_SETTLED_S: Final = 45 * 60  # after its end an hour, a day or a week is merged: its seconds have become minutes
+_PERIODS: Final = {_HOUR_LEVEL: HOUR_S, 4: QUARTER_S, 5: DAY_S, 6: WEEK_S}
+_SETTLED_S: Final = (
+    45 * 60
+)  # after its end an hour, a quarter, a day or a week is merged: its seconds have become minutes
 _PIECE_ROWS: Final = 16_384
 _EDGE_PIECE_S: Final = HOUR_S
 
