@@ -114,8 +114,7 @@ cdef class Block:
     cdef Py_ssize_t size
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
-        cdef void* data = <void*> self.data if self.data != NULL else <void*> <const char*> b""  # NULL is refused
-        PyBuffer_FillInfo(buffer, self, data, self.size, 1, flags)
+        PyBuffer_FillInfo(buffer, self, self.data, self.size, 1, flags)
 
     def __dealloc__(self):
         free(self.data)
@@ -130,6 +129,12 @@ cdef class Walk:
     cdef bint has_no_memory
     cdef bint is_too_much  # for places of 32 bits
     cdef Counts counts
+
+    def __cinit__(self, size_t expected=0):
+        """``expected``: bytes of all requests, most of which are attributes. Room that grows is moved again and again."""
+        if expected:
+            self.data[ATTRIBUTE] = <uint8_t*> realloc(NULL, expected)
+            self.room[ATTRIBUTE] = expected if self.data[ATTRIBUTE] != NULL else 0
 
     def __dealloc__(self):
         for column in range(COLUMNS):
@@ -165,7 +170,9 @@ cdef class Walk:
 
     cdef Block _block(self, int column):
         cdef Block block = Block.__new__(Block)
-        block.data, block.size = self.data[column], self.size[column]
+        cdef void* fitting = realloc(self.data[column], max(self.size[column], <size_t> 1))  # the rest is given back
+        block.data = <uint8_t*> fitting if fitting != NULL else self.data[column]
+        block.size = self.size[column]
         self.data[column], self.size[column], self.room[column] = NULL, 0, 0
         return block
 

@@ -73,7 +73,7 @@ def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
     """The same, but attributes may stay serialized (``decode.serialized``)."""
     if Walk is None:
         return decode_by_library(requests)
-    walk = Walk()
+    walk = Walk(sum(map(len, requests)))
     found = [walk.add(request) for request in requests]
     unusual = [request for request, counts in zip(requests, found, strict=True) if counts is None]
     walked = table_of(walk.columns())

@@ -1,10 +1,11 @@
-"""Finds a few attributes among the many of a batch: by length, then eight bytes at a time, vectorised.
+"""Finds a few attributes among the many of a batch: compiled (``key_places``), or by length and then eight bytes at a
+time, vectorised.
 
 Used by ``facts``. A span has a dozen attributes and a policy asks for three keys: comparing texts one by one would be
 the dearest part of sampling.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,11 @@ import pyarrow as pa
 
 from homeostat.observe.decode.serialized import is_serialized, texts_of
 from homeostat.store.telemetry.arrow import pc
+
+try:
+    from homeostat.observe.sampling import key_places
+except ImportError:  # there was no compiler when the package was built
+    key_places = None
 
 _WORD: Final = 8
 
@@ -41,6 +47,8 @@ class Finder:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key: key.encode() for key in keys}
         self._lengths = sorted({len(encoded) for encoded in self._keys.values()})
+        self._text = b"".join(self._keys.values())
+        self._ends = np.cumsum([len(encoded) for encoded in self._keys.values()], dtype=np.int32)
 
     def find(self, attributes: pa.MapArray | pa.ListArray) -> Mapping[str, Found]:
         """The keys that occur in a column of ``map<string, string>``, or of attributes that are still serialized."""
@@ -48,15 +56,28 @@ class Finder:
         first, last = int(offsets[0]), int(offsets[-1])
         if not self._keys or first == last:
             return {}
-        texts = _keys(attributes, first, last - first)
-        candidates = texts.of_lengths(self._lengths)
+        column = _column(attributes).slice(first, last - first)
+        search = self._compared if key_places is None else self._walked
         found: dict[str, Found] = {}
-        for key, encoded in self._keys.items():
-            entries = texts.equal(candidates[len(encoded)], encoded)
-            if len(entries):
-                entries = entries + first
+        for key, places in search(column, serialized=is_serialized(attributes)):
+            if len(places):
+                entries = places + first
                 found[key] = Found(*_values(attributes, pa.array(entries)), entries, offsets)
         return found
+
+    def _walked(self, column: pa.Array, *, serialized: bool) -> Iterator[tuple[str, Places]]:
+        assert key_places is not None
+        offsets, data = _parts(column)
+        places, which = np.empty(len(column), dtype=np.int32), np.empty(len(column), dtype=np.int32)
+        count = key_places.find(offsets, data, serialized, self._text, self._ends, places, which)
+        for number, key in enumerate(self._keys):
+            yield key, places[:count][which[:count] == number].astype(np.int64)
+
+    def _compared(self, column: pa.Array, *, serialized: bool) -> Iterator[tuple[str, Places]]:
+        texts = _Texts.within(column) if serialized else _Texts.of(column)
+        candidates = texts.of_lengths(self._lengths)
+        for key, encoded in self._keys.items():
+            yield key, texts.equal(candidates[len(encoded)], encoded)
 
 
 def _values(attributes: pa.MapArray | pa.ListArray, entries: pa.Int64Array) -> tuple[Codes, pa.StringArray]:
@@ -67,13 +88,12 @@ def _values(attributes: pa.MapArray | pa.ListArray, entries: pa.Int64Array) -> t
     return encoded.indices.to_numpy(zero_copy_only=False), texts
 
 
-def _keys(attributes: pa.MapArray | pa.ListArray, first: int, count: int) -> "_Texts":
+def _column(attributes: pa.MapArray | pa.ListArray) -> pa.Array:
+    """The flat column that has the keys, or begins with them."""
     if is_serialized(attributes):
-        return _Texts.within(attributes.values.slice(first, count))
+        return attributes.values
     keys = attributes.keys
-    if not pa.types.is_string(keys.type):
-        keys = pc.cast(keys, pa.string())
-    return _Texts.of(keys.slice(first, count))
+    return keys if pa.types.is_string(keys.type) else pc.cast(keys, pa.string())
 
 
 class _Texts:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.sampling import SamplingDecision
+from homeostat.observe.sampling import attributes
 from homeostat.observe.sampling.attributes import Finder
 from homeostat.observe.sampling.chance import Systematic, fitting
 from homeostat.observe.sampling.decisions import DecisionCache
@@ -115,18 +116,22 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: str) -> None:
 TEXT = st.text(max_size=4)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.lists(st.tuples(st.sampled_from(["a", "bb", "key.eight", "http.route", "x" * 300, "ä"]), TEXT))),
     skip=st.integers(0, 3),
 )  # fmt: skip
-def test_attributes_are_found_where_they_are(rows: list[list[tuple[str, str]]], skip: int) -> None:
+def test_attributes_are_found_where_they_are(rows: list[list[tuple[str, str]]], skip: int, *, compiled: bool) -> None:
     column = pa.array(rows, ATTRIBUTES).slice(min(skip, len(rows)))
     rows = rows[skip:]
     if not rows:
         return
     wanted = ["bb", "http.route", "x" * 300, "x" * 299 + "y", "ä", "absent"]
-    found = Finder(wanted).find(column)
+    with pytest.MonkeyPatch.context() as patch:
+        if not compiled:
+            patch.setattr(attributes, "key_places", None)
+        found = Finder(wanted).find(column)
     for key in wanted:
         expected = [(number, value) for number, row in enumerate(rows) for name, value in row if name == key]
         if key not in found:
@@ -134,6 +139,18 @@ def test_attributes_are_found_where_they_are(rows: list[list[tuple[str, str]]], 
             continue
         values = found[key].texts.take(pa.array(found[key].codes)).to_pylist()
         assert list(zip(found[key].rows(np.ones(len(values), np.bool_)).tolist(), values, strict=True)) == expected
+
+
+@pytest.mark.skipif(attributes.key_places is None, reason="there is no C compiler here, so nothing was compiled")
+@pytest.mark.parametrize(
+    ("offsets", "data"), [([0, 9], b"\x0a\x01a"), ([0, 3], b"\x0a\x02a"), ([3, 0], b"\x0a\x01a"), ([0, 1], b"\x0a")]
+)
+def test_an_attribute_outside_the_data_is_an_error_and_not_read(offsets: list[int], data: bytes) -> None:
+    assert attributes.key_places is not None
+    room = np.empty(4, np.int32)
+    places = np.array(offsets, np.int32), np.frombuffer(data, np.uint8)
+    with pytest.raises(ValueError, match="outside"):
+        attributes.key_places.find(*places, True, b"a", np.array([1], np.int32), room, room.copy())
 
 
 @given(sizes=st.lists(st.integers(0, 20), max_size=40), room=st.integers(0, 100))
