@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from homeostat.core.dependents import Dependent, DependentState
-from homeostat.heal.judge import Judgement
+from homeostat.heal.judge import Judgement, Word
 
 NAMED_MAX: Final = 3
 """So many dependents are named in a verdict; of the rest it says how many there are."""
@@ -33,7 +33,8 @@ def weigh(proposal: Proposal, found: Sequence[Dependent], *, patient: bool, time
     ``patient``: a remedy may still take effect, and what it broke may still come up again. ``time_left``: of the
     time that the action says it takes.
     """
-    harmed = tuple(one for one in found if one.state is DependentState.WORSE)
+    still_ill = proposal.judgement.word is Word.BAD  # then those who call it suffer from that, not from the act
+    harmed = () if still_ill else tuple(one for one in found if one.state is DependentState.WORSE)
     lagging = tuple(one for one in found if one.state is DependentState.NOT_RECOVERED)
     if harmed and not patient:
         return replace(proposal, helped=False, harmed=harmed, lagging=lagging)

@@ -61,6 +61,13 @@ def test_a_bad_signal_waits_for_nobody() -> None:
     assert in_words(verdict) == "It did not help: 30.0% of 60 requests fail."
 
 
+def test_who_calls_what_is_still_ill_suffers_from_that_and_not_from_the_act() -> None:
+    verdict = weigh(BAD, WORSE, patient=False, time_left=True)
+    assert verdict is not None
+    assert verdict.harmed == ()
+    assert in_words(verdict) == "It did not help: 30.0% of 60 requests fail."
+
+
 def test_of_many_a_few_are_named_and_the_rest_is_counted() -> None:
     verdict = weigh(GOOD, dependents(*[DependentState.WORSE] * 8), patient=False, time_left=True)
     assert verdict is not None
