@@ -26,6 +26,14 @@ __all__ = ["browser", "context", "page"]
 
 pytestmark = needs_browser
 
+PLACE_HOLDERS = """
+  window.placeHolders = [];
+  new MutationObserver(() => {
+    for (const one of document.querySelectorAll(".skeleton")) window.placeHolders.push(one.textContent);
+  }).observe(document, { childList: true, subtree: true });
+"""
+"""Keeps what the page's place holders said, from its first moment on."""
+
 PURCHASES = 480
 HISTORY_NS = 240_000_000_000
 FRAMES = 90
@@ -211,6 +219,28 @@ def test_no_page_of_traces_scrolls_sideways_on_a_small_screen(page: Page, market
         page.locator(complete).first.wait_for()
         excess = excess_width(page)
         assert excess <= 0, f"{path} is {excess} px too wide"
+
+
+def test_a_page_opened_by_its_address_comes_without_a_place_holder_for_its_code(
+    page: Page, market_place: Running
+) -> None:
+    page.add_init_script(PLACE_HOLDERS)
+    for path, complete in _pages(market_place).items():
+        page.goto(f"{market_place.url}{path}")
+        page.locator(complete).first.wait_for()
+        assert "Loading the page" not in page.evaluate("window.placeHolders"), path
+
+
+def test_the_page_of_a_trace_asks_for_nothing_twice(page: Page, market_place: Running) -> None:
+    trace_id = _traces(market_place, "limit=1")[0]
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(market_place.url).partition("?")[0]))
+    page.goto(f"{market_place.url}/traces/{trace_id}")
+    page.locator(".bar__critical").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    of_trace = [path for path in asked if path.startswith("/api/traces/")]
+    assert sorted(of_trace) == [f"/api/traces/{trace_id}/{what}" for what in ("analysis", "columns")]
+    assert len(asked) == len(set(asked)), asked
 
 
 def test_a_large_trace_stays_light_while_it_is_scrolled(browser: Browser, market_place: Running) -> None:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { ago, bytes, compactCount, duration, measured, offset, percent, rate, signalName } from "./format";
+import { ago, bytes, compactCount, duration, grouped, measured, offset, percent, rate, signalName } from "./format";
 
 describe("durations", () => {
   it.each([
@@ -42,6 +42,10 @@ describe("counts, rates, bytes and units", () => {
     [1_234_567, "1.23 M"],
     [2_000_000_000, "2 G"],
   ])("%d reads %s", (value, text) => expect(compactCount(value)).toBe(text));
+  it.each([0, 1, 99.6, 100, 999, 1_000, 12_345, 999_999, 1_000_000, 1_234_567_890, -1, -999, -1_000, -1_234_567])(
+    "%d has its digits in groups of three",
+    (value) => expect(grouped(value)).toBe(Math.round(value).toLocaleString("en")),
+  );
   it("a trickle is not zero", () => expect(rate(0.02)).toBe("< 0.1"));
   it("bytes use binary units", () => expect(bytes(40_000_000)).toBe("38 MiB"));
   it("a ratio is shown as percent, a duration in its unit, the rest with what it was sent", () => {

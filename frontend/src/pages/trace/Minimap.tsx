@@ -6,6 +6,7 @@ import { useWidth } from "../../lib/useWidth";
 import type { Layout } from "./layout";
 
 const HEIGHT = 56;
+const AT_ONCE_MAX = 1_000; // rows: the drawing of more waits until the waterfall has been painted
 
 function draw(canvas: HTMLCanvasElement, layout: Layout, width: number): void {
   const { rows, durationMs } = layout;
@@ -39,7 +40,14 @@ export function Minimap({ layout }: { layout: Layout }) {
   const width = useWidth(box);
   const theme = useResolvedTheme();
   useEffect(() => {
-    if (canvas.current !== null && width > 0 && layout.durationMs > 0) draw(canvas.current, layout, width);
+    const element = canvas.current;
+    if (element === null || width === 0 || layout.durationMs === 0) return undefined;
+    if (layout.rows.length <= AT_ONCE_MAX) {
+      draw(element, layout, width);
+      return undefined;
+    }
+    const timer = setTimeout(() => draw(element, layout, width));
+    return () => clearTimeout(timer);
   }, [layout, width, theme]);
   return (
     <div ref={box} className="minimap" aria-hidden="true">

@@ -3,7 +3,7 @@ import { Link } from "react-router";
 
 import { useSpan } from "../../api/traceColumns";
 import type { Span } from "../../api/types";
-import { dayAndTime, duration, offset } from "../../lib/format";
+import { dayAndTime, duration, grouped, offset } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { CopyButton } from "../../ui/CopyButton";
 import { Icon } from "../../ui/Icon";
@@ -23,7 +23,7 @@ function LongText({ text }: { text: string }) {
     <>
       <bdi>{text.slice(0, TEXT_FIRST)} …</bdi>{" "}
       <button type="button" className="link-button" onClick={() => setWhole(true)}>
-        all {text.length.toLocaleString("en")} characters
+        all {grouped(text.length)} characters
       </button>
     </>
   );
@@ -46,7 +46,7 @@ function PairList({ pairs }: { pairs: readonly [string, string][] }) {
       </dl>
       {shown.length < pairs.length && (
         <Button look="quiet" onClick={() => setAll(true)}>
-          Show all {pairs.length.toLocaleString("en")}
+          Show all {grouped(pairs.length)}
         </Button>
       )}
     </>
@@ -59,7 +59,7 @@ function Pairs({ title, of }: { title: string; of: Record<string, string> }) {
   return (
     <details open={title === "Attributes"}>
       <summary>
-        {title} <span className="quiet">{pairs.length.toLocaleString("en")}</span>
+        {title} <span className="quiet">{grouped(pairs.length)}</span>
       </summary>
       <PairList pairs={pairs} />
     </details>
@@ -74,7 +74,7 @@ function Events({ span }: { span: Span }) {
   return (
     <details open>
       <summary>
-        Events <span className="quiet">{events.length.toLocaleString("en")}</span>
+        Events <span className="quiet">{grouped(events.length)}</span>
       </summary>
       <ol className="span-events">
         {shown.map((event, index) => (
@@ -91,7 +91,7 @@ function Events({ span }: { span: Span }) {
       </ol>
       {shown.length < events.length && (
         <Button look="quiet" onClick={() => setAll(true)}>
-          Show all {events.length.toLocaleString("en")}
+          Show all {grouped(events.length)}
         </Button>
       )}
     </details>
@@ -203,7 +203,7 @@ export function SpanPanel({ traceId, row, criticalMs, shiftMs, onClose }: Props)
           <Pairs title="Attributes" of={span.attributes} />
           {span.dropped_attributes !== null && span.dropped_attributes > 0 && (
             <p className="quiet">
-              {span.dropped_attributes.toLocaleString("en")} more {span.dropped_attributes === 1 ? "is" : "are"} not here: cut
+              {grouped(span.dropped_attributes)} more {span.dropped_attributes === 1 ? "is" : "are"} not here: cut
               off by the sender or at intake.
             </p>
           )}

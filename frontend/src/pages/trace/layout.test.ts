@@ -74,6 +74,18 @@ describe("the waterfall", () => {
     expect(layout.rows.every((row) => row.startMs === 0 && row.selfMs === 0)).toBe(true);
   });
 
+  it("orders siblings anew when a clock was set right, and measures their times with it", () => {
+    const columns = columnsOf([span("a", null, 0, 100), span("b", "a", 10, 20), span("c", "a", 40, 20), span("d", "c", 45, 5)]);
+    const { rows } = layoutTrace(columns, new Map([[idOf("b"), 60]]));
+    expect(rows.map((row) => [row.name, row.startMs, row.position, row.siblings])).toEqual([
+      ["a", 0, 1, 1],
+      ["c", 40, 1, 2],
+      ["d", 45, 1, 1],
+      ["b", 70, 2, 2],
+    ]);
+    expect(rows.map((row) => row.selfMs)).toEqual([60, 15, 5, 20]);
+  });
+
   it("is empty for no spans", () => {
     expect(layoutOf([])).toMatchObject({ rows: [], durationMs: 0, errors: 0 });
   });

@@ -4,8 +4,9 @@
  * clocks may disagree, ids may form a ring.
  */
 
-import { KINDS, NO_PARENT, PARENT_MISSING, SPAN_ID_DIGITS, STATUS_ERROR, STATUSES, type TraceColumns } from "../../api/traceColumns";
+import { KINDS, NO_PARENT, PARENT_MISSING, STATUS_ERROR, STATUSES, type TraceColumns } from "../../api/traceColumns";
 import { serviceColors } from "../../lib/colors";
+import { belowOf, float, int, NONE, RING, spanId, timesOf, treeOf, type Below, type Times, type Tree } from "./tree";
 
 export interface Row {
   id: string;
@@ -41,172 +42,114 @@ export interface Layout {
   errors: number;
 }
 
-const NANOS_PER_MS = 1e6;
-const NONE = -1;
-const RING = -3;
-
-/** Each span's times in milliseconds, shifted where its clock contradicts its parent's. */
-interface Times {
-  start: Float64Array;
-  duration: Float64Array;
-  begin: number;
-  end: number;
+/** What a row reads, by the place of its span in the columns of the trace. */
+interface Laid {
+  columns: TraceColumns;
+  times: Times;
+  tree: Tree;
+  below: Below;
+  depths: Int32Array;
+  positions: Int32Array;
+  descendants: Int32Array;
 }
 
-function at(list: ArrayLike<number>, index: number): number {
-  return list[index] ?? NONE;
-}
+/** Reads what it is asked for from the arrays of the whole trace: of ten thousand rows a screen shows thirty. */
+class SpanRow implements Row {
+  constructor(
+    private readonly laid: Laid,
+    private readonly at: number,
+  ) {}
 
-export function spanId(columns: TraceColumns, index: number): string {
-  return columns.span_ids.slice(index * SPAN_ID_DIGITS, (index + 1) * SPAN_ID_DIGITS);
-}
-
-function timesOf(columns: TraceColumns, shiftsMs: ReadonlyMap<string, number>): Times {
-  const count = columns.parents.length;
-  const start = new Float64Array(count);
-  const duration = new Float64Array(count);
-  let begin = Infinity;
-  let end = -Infinity;
-  for (let index = 0; index < count; index += 1) {
-    const shift = shiftsMs.size === 0 ? 0 : (shiftsMs.get(spanId(columns, index)) ?? 0);
-    const from = at(columns.start_ns, index) / NANOS_PER_MS + shift;
-    const length = at(columns.duration_ns, index) / NANOS_PER_MS;
-    start[index] = from;
-    duration[index] = length;
-    if (from < begin) begin = from;
-    if (from + length > end) end = from + length;
+  get id() {
+    return spanId(this.laid.columns, this.at);
   }
-  return { start, duration, begin, end };
-}
-
-/** Parents without rings: of each ring the span that starts first becomes a root. */
-function soundParents(columns: TraceColumns, start: Float64Array): Int32Array {
-  const parents = Int32Array.from(columns.parents);
-  const state = new Uint8Array(parents.length); // 1: on the way that is being climbed, 2: known to end at a root
-  for (let index = 0; index < parents.length; index += 1) {
-    const way: number[] = [];
-    let here = index;
-    while (here >= 0 && state[here] === 0) {
-      state[here] = 1;
-      way.push(here);
-      here = at(parents, here);
-    }
-    if (here >= 0 && state[here] === 1) {
-      const ring = way.slice(way.indexOf(here));
-      parents[ring.reduce((first, one) => (at(start, one) < at(start, first) ? one : first))] = RING;
-    }
-    for (const one of way) state[one] = 2;
+  get service() {
+    const { services, service } = this.laid.columns;
+    return services[service[this.at] ?? NONE] ?? "";
   }
-  return parents;
+  get name() {
+    const { names, name } = this.laid.columns;
+    return names[name[this.at] ?? NONE] ?? "";
+  }
+  get kind() {
+    return KINDS[this.laid.columns.kind[this.at] ?? NONE] ?? "unspecified";
+  }
+  get status() {
+    return STATUSES[this.laid.columns.status[this.at] ?? NONE] ?? "unset";
+  }
+  get startMs() {
+    return float(this.laid.times.start, this.at) - this.laid.times.begin;
+  }
+  get durationMs() {
+    return float(this.laid.times.duration, this.at);
+  }
+  get selfMs() {
+    return Math.max(0, this.durationMs - float(this.laid.below.covered, this.at));
+  }
+  get failed() {
+    return this.laid.columns.status[this.at] === STATUS_ERROR;
+  }
+  get errorOrigin() {
+    return this.failed && this.laid.below.failed[this.at] !== 1;
+  }
+  get depth() {
+    return int(this.laid.depths, this.at);
+  }
+  get children() {
+    return int(this.laid.tree.counts, this.at);
+  }
+  get descendants() {
+    return int(this.laid.descendants, this.at);
+  }
+  get loose() {
+    const parent = int(this.laid.tree.parents, this.at);
+    return parent === PARENT_MISSING ? "orphan" : parent === RING ? "ring" : "";
+  }
+  get position() {
+    return int(this.laid.positions, this.at);
+  }
+  get siblings() {
+    const { parents, counts } = this.laid.tree;
+    const parent = int(parents, this.at);
+    return int(counts, parent < 0 ? parents.length : parent);
+  }
 }
 
-/** Children as lists through arrays: `first[parent]`, then `next[child]`, by start. Roots hang from the last place. */
-interface Tree {
-  parents: Int32Array;
-  first: Int32Array;
-  next: Int32Array;
-  counts: Int32Array;
-}
-
-function treeOf(columns: TraceColumns, { start, duration }: Times): Tree {
-  const parents = soundParents(columns, start);
+/** Depth first from the last place of the tree, from which the roots hang. */
+function rowsOf(columns: TraceColumns, times: Times): Row[] {
+  const tree = treeOf(columns, times);
+  const { parents, first, next } = tree;
   const count = parents.length;
-  const order = Int32Array.from(parents.keys());
-  // The columns come in this order unless clocks were shifted.
-  const sorted = order.sort((a, b) => at(start, a) - at(start, b) || at(duration, b) - at(duration, a) || a - b);
-  const first = new Int32Array(count + 1).fill(NONE);
-  const next = new Int32Array(count).fill(NONE);
-  const counts = new Int32Array(count + 1);
-  for (let place = count - 1; place >= 0; place -= 1) {
-    const index = at(sorted, place);
-    const parent = at(parents, index);
-    const list = parent < 0 ? count : parent;
-    next[index] = at(first, list);
-    first[list] = index;
-    counts[list] = at(counts, list) + 1;
-  }
-  return { parents, first, next, counts };
-}
-
-/** What the children of a span (by start) leave of its time, and whether one of them failed. */
-function belowOf(index: number, tree: Tree, times: Times, status: readonly number[]): { selfMs: number; failed: boolean } {
-  const { start, duration } = times;
-  const end = at(start, index) + at(duration, index);
-  let reached = at(start, index);
-  let covered = 0;
-  let failed = false;
-  for (let child = at(tree.first, index); child !== NONE; child = at(tree.next, child)) {
-    if (status[child] === STATUS_ERROR) failed = true;
-    const from = Math.max(at(start, child), reached);
-    const to = Math.min(at(start, child) + at(duration, child), end);
-    if (to > from) {
-      covered += to - from;
-      reached = to;
-    }
-  }
-  return { selfMs: Math.max(0, at(duration, index) - covered), failed };
-}
-
-function looseness(parent: number): Row["loose"] {
-  return parent === PARENT_MISSING ? "orphan" : parent === RING ? "ring" : "";
-}
-
-function rowsOf(columns: TraceColumns, tree: Tree, times: Times): Row[] {
-  const count = columns.parents.length;
+  const [depths, positions, descendants] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
+  const laid: Laid = { columns, times, tree, below: belowOf(columns, tree, times), depths, positions, descendants };
+  const order = new Int32Array(count);
   const rows: Row[] = [];
-  const rowOf = new Int32Array(count);
   const waiting: number[] = [];
-  const positions = new Int32Array(count);
-  const begin = (index: number) => {
+  const begin = (list: number) => {
+    const index = int(first, list);
     if (index === NONE) return;
     positions[index] = 1;
     waiting.push(index);
   };
-  begin(at(tree.first, count));
+  begin(count);
   for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
-    const parent = at(tree.parents, index);
-    const sibling = at(tree.next, index);
+    const parent = int(parents, index);
+    const sibling = int(next, index);
     if (sibling !== NONE) {
-      positions[sibling] = at(positions, index) + 1;
+      positions[sibling] = int(positions, index) + 1;
       waiting.push(sibling);
     }
-    const below = belowOf(index, tree, times, columns.status);
-    const failed = columns.status[index] === STATUS_ERROR;
-    rowOf[index] = rows.length;
-    rows.push({
-      id: spanId(columns, index),
-      service: columns.services[at(columns.service, index)] ?? "",
-      name: columns.names[at(columns.name, index)] ?? "",
-      kind: KINDS[at(columns.kind, index)] ?? "unspecified",
-      status: STATUSES[at(columns.status, index)] ?? "unset",
-      startMs: at(times.start, index) - times.begin,
-      durationMs: at(times.duration, index),
-      selfMs: below.selfMs,
-      failed,
-      errorOrigin: failed && !below.failed,
-      depth: parent < 0 ? 0 : (rows[at(rowOf, parent)]?.depth ?? 0) + 1,
-      children: at(tree.counts, index),
-      descendants: 0,
-      loose: looseness(parent),
-      position: at(positions, index),
-      siblings: at(tree.counts, parent < 0 ? count : parent),
-    });
-    begin(at(tree.first, index));
+    depths[index] = parent < 0 ? 0 : int(depths, parent) + 1;
+    order[rows.length] = index;
+    rows.push(new SpanRow(laid, index));
+    begin(index);
   }
-  countDescendants(rows);
-  return rows;
-}
-
-/** From the last row to the first: every row adds itself and what is below it to the row that it hangs from. */
-function countDescendants(rows: Row[]): void {
-  const above: number[] = []; // by depth, what has been counted of the rows there whose parent is still to come
   for (let place = rows.length - 1; place >= 0; place -= 1) {
-    const row = rows[place];
-    if (row === undefined) continue;
-    row.descendants = above[row.depth + 1] ?? 0;
-    above[row.depth + 1] = 0;
-    above[row.depth] = (above[row.depth] ?? 0) + row.descendants + 1;
+    const index = int(order, place);
+    const parent = int(parents, index);
+    if (parent >= 0) descendants[parent] = int(descendants, parent) + int(descendants, index) + 1;
   }
+  return rows;
 }
 
 function tally(columns: TraceColumns): ServiceTally[] {
@@ -224,7 +167,7 @@ const NO_SHIFTS: ReadonlyMap<string, number> = new Map();
 
 export function layoutTrace(columns: TraceColumns, shiftsMs = NO_SHIFTS): Layout {
   const times = timesOf(columns, shiftsMs);
-  const rows = rowsOf(columns, treeOf(columns, times), times);
+  const rows = rowsOf(columns, times);
   const services = tally(columns);
   const rootId = spanId(columns, columns.parents.indexOf(NO_PARENT));
   return {

@@ -8,7 +8,7 @@ import { groupSentence } from "./sampling";
 import { conditions, searchProblem, type Search } from "./search";
 
 /** In which operations the matching traces spend their time themselves. */
-export default function BottlenecksView({ search }: { search: Search }) {
+export function BottlenecksView({ search }: { search: Search }) {
   const query = useBottlenecks(conditions(search), searchProblem(search) === null);
   if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.data === undefined) return <Skeleton height={420} label="Adding up" />;

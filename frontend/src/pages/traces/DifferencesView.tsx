@@ -151,7 +151,7 @@ function Sides({ data }: { data: Differences }) {
 }
 
 /** What is different about the slow traces, about those that failed, or about those of now. */
-export default function DifferencesView({ search }: { search: Search }) {
+export function DifferencesView({ search }: { search: Search }) {
   const [params, setParams] = useSearchParams();
   const split = SPLITS.find((one) => one.value === params.get("split"))?.value ?? "latency";
   const query = useDifferences({ ...conditions(search), split }, searchProblem(search) === null);

@@ -80,7 +80,7 @@ function Operations({ rows, chosen, onOperation }: { rows: RequestFigures[]; cho
 }
 
 /** P50, P95, P99 and the heat map of a service or an operation: of every request, whatever was sampled. */
-export default function LatencyView({ search, onNarrow, onOperation }: Props) {
+export function LatencyView({ search, onNarrow, onOperation }: Props) {
   const [asTable, setAsTable] = useState(false);
   const seconds = rangeSeconds(search);
   const ready = search.service !== "" && seconds !== null;

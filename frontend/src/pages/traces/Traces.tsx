@@ -1,4 +1,4 @@
-import { lazy, useMemo } from "react";
+import { useMemo } from "react";
 import { Link, useSearchParams } from "react-router";
 
 import { ApiError } from "../../api/client";
@@ -9,7 +9,10 @@ import { usePageTitle } from "../../lib/usePageTitle";
 import { Button } from "../../ui/Button";
 import { Segments } from "../../ui/Segments";
 import { Empty, Failed, Skeleton } from "../../ui/States";
+import { BottlenecksView } from "./BottlenecksView";
 import { CompareBar } from "./CompareBar";
+import { DifferencesView } from "./DifferencesView";
+import { LatencyView } from "./LatencyView";
 import { Results } from "./Results";
 import { TracesChart } from "./Scatter";
 import { apiParams, readSearch, searchProblem, traceIdOf, writeSearch, type Search } from "./search";
@@ -17,10 +20,6 @@ import { SearchForm } from "./SearchForm";
 import { usePicked } from "./usePicked";
 import "../../styles/analysis.css";
 import "./traces.css";
-
-const LatencyView = lazy(() => import("./LatencyView"));
-const DifferencesView = lazy(() => import("./DifferencesView"));
-const BottlenecksView = lazy(() => import("./BottlenecksView"));
 
 const VIEWS = [
   { value: "list", text: "Traces" },
