@@ -57,6 +57,7 @@ class IssueType(StrEnum):
     HIGH_ERROR_RATE = "high_error_rate"
     PROCESS_CRASH = "process_crash"
     HIGH_LATENCY = "high_latency"
+    HOST_STARVED = "host_starved"  # too little processor time on the machine of services that are slow
 
 
 class Evidence(Model):

@@ -24,6 +24,10 @@ class ResourceId(NamedTuple):
         return cls(kind, name)
 
 
+HOST = "host:local"
+"""The machine that Homeostat and the processes that it watches run on."""
+
+
 def service(name: str) -> str:
     """The resource id of a service as telemetry names it (``service.name``)."""
     return str(ResourceId("service", name))

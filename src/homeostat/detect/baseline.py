@@ -48,6 +48,8 @@ class Past:
     slow: float = 0.0
     self_ms: float = 0.0  # sum of self time over ``requests``
     total_ms: float = 0.0  # sum of durations over ``requests``
+    calls: float = 0.0  # requests that it sent
+    door_ms: float = 0.0  # what it waited for them longer than those it called say that they took, over ``calls``
     p95_ms: deque[float] = field(default_factory=lambda: deque[float](maxlen=HISTORY_INTERVALS))
     waiting: list[RedPoint] = field(default_factory=list[RedPoint])  # too few requests for a p95 of their own yet
     baseline_p95_ms: float | None = None
@@ -63,6 +65,16 @@ class Past:
         """Mean duration; None without requests."""
         return self.total_ms / self.requests if self.requests else None
 
+    @property
+    def mean_self_ms(self) -> float | None:
+        """Mean time of its own; None without requests."""
+        return self.self_ms / self.requests if self.requests else None
+
+    @property
+    def mean_door_ms(self) -> float:
+        """Mean time at the door of what it calls, for a call; 0 where it calls nobody."""
+        return self.door_ms / self.calls if self.calls else 0.0
+
     def fade(self) -> None:
         """Let one interval pass."""
         self.requests *= FADE
@@ -70,8 +82,10 @@ class Past:
         self.slow *= FADE
         self.self_ms *= FADE
         self.total_ms *= FADE
+        self.calls *= FADE
+        self.door_ms *= FADE
 
-    def learn(self, point: RedPoint, slow: int, *, good: bool) -> None:
+    def learn(self, point: RedPoint, slow: int, *, good: bool, at_doors_ms: float = 0.0) -> None:
         """Add one interval. Of one that was not ``good`` only the p95 is kept, and only until there is a baseline.
 
         A service without a baseline may be slow by nature: with nothing learned it would be called bad for ever.
@@ -83,6 +97,8 @@ class Past:
             self.slow += slow
             self.self_ms += point.self_duration_sum_ms
             self.total_ms += point.duration_sum_ms
+            self.calls += point.downstream_requests
+            self.door_ms += at_doors_ms
         elif self.baseline_p95_ms is not None:
             return
         self.waiting.append(point)
@@ -141,6 +157,10 @@ class Baselines:
     def _learn_interval(self, start_s: int) -> None:
         for past in self._past.values():
             past.fade()
+        admitted: dict[str, float] = {}
+        for edge in self._red.edges(start_s, start_s + INTERVAL_S):
+            if edge.caller != edge.callee:
+                admitted[edge.caller] = admitted.get(edge.caller, 0.0) + edge.duration_sum_ms
         for key, point in read_points(self._red, start_s, start_s + INTERVAL_S).items():
             past = self._past.get(key)
             if past is None:
@@ -149,4 +169,5 @@ class Baselines:
                 past = self._past[key] = Past()
             bad = self._bad_s.get(key[0])
             good = bad is None or start_s > bad[1] or start_s + INTERVAL_S <= bad[0]
-            past.learn(point, slow_requests(point, self._slow_limit_ms(past)), good=good)
+            at_doors_ms = max(0.0, point.downstream_duration_sum_ms - admitted.get(key[0], 0.0))
+            past.learn(point, slow_requests(point, self._slow_limit_ms(past)), good=good, at_doors_ms=at_doors_ms)

@@ -29,10 +29,11 @@ from homeostat.detect import latency
 from homeostat.detect.baseline import Baselines
 from homeostat.detect.crash import CrashDetector
 from homeostat.detect.error_rate import error_rate_detector
+from homeostat.detect.host import HostWatch
 from homeostat.detect.incidents import IncidentBook, IncidentChange
 from homeostat.detect.issues import ChangeKind, IssueBook, IssueChange
 from homeostat.detect.red_detector import RedDetector
-from homeostat.detect.root_cause import FLAG_BEFORE_S, Scene
+from homeostat.detect.root_cause import FLAG_BEFORE_S, Scene, UsualOwn
 from homeostat.detect.topology import Topology
 from homeostat.detect.windows import Windows, complete_end_s
 
@@ -105,6 +106,7 @@ class Detection:
             IssueType.HIGH_LATENCY: latency.latency_detector(red, self._baselines, config.latency),
         }
         self._crash = CrashDetector()
+        self._host = HostWatch()
         self._issues = IssueBook(ids, config.close_after)
         self._incidents = IncidentBook(ids)
         self._wanted: dict[str, _Wanted] = {}
@@ -127,6 +129,7 @@ class Detection:
     def sense(self, event: SensorEvent) -> None:
         """Take in what a sensor saw; the next ``look`` acts on it."""
         self._crash.sense(event)
+        self._host.sense(event)
 
     def adopt(self, incident: Incident) -> None:
         """Another stage has changed the status of an incident (escalation): keep it in what is reported next."""
@@ -145,7 +148,8 @@ class Detection:
 
         A store that cannot be read costs evidence, never the look: what it found would be lost with it.
         """
-        findings = [*self._crash.look(), *self._look_at_red(now)]
+        red = self._look_at_red(now)
+        findings = [*self._crash.look(), *red, *self._host.look(self._slow_here(red), now)]
         changes = self._with_homeless(self._issues.apply(findings, now), findings)
         opened = any(change.kind is ChangeKind.OPENED for change in changes)
         flag_changes = await self._recent_flag_changes(changes) if opened or self._incidents.unsettled(now) else []
@@ -196,6 +200,13 @@ class Detection:
                 self._baselines.mark_bad(ResourceId.parse(finding.resource).name, moment_s - LATE_S, moment_s)
         return findings
 
+    def _slow_here(self, findings: Iterable[Finding]) -> set[str]:
+        """Services of the machine that the watched processes run on, that are slow now or were a moment ago."""
+        slow = self._issues.open_resources(IssueType.HIGH_LATENCY)
+        slow |= {one.resource for one in findings if one.bad and one.type is IssueType.HIGH_LATENCY}
+        here = set(self._process_services.values())
+        return {ResourceId.parse(resource).name for resource in slow} & here
+
     def _protect_baselines(self, now_s: int) -> None:
         """What is bad is not normal, however long it lasts."""
         for issue in self._issues.open_issues():
@@ -211,14 +222,16 @@ class Detection:
         complete_s = complete_end_s(self._red, now)
         end_s = max(start_s + 1, min(complete_s or now_s, start_s + SCENE_S_MAX))
         points = {point.service: point for point in self._red.window(start_s, end_s)}
-        usual = {name: self._baselines.of((name, None)).mean_ms for name in points}
+        pasts = {name: self._baselines.of((name, None)) for name in points}
         return Scene(
             points=points,
             edges=self._red.edges(start_s, end_s),
             topology=Topology(self._red.edges(now_s - TOPOLOGY_S, now_s + 1)),
-            usual_mean_ms={name: mean for name, mean in usual.items() if mean is not None},
+            usual_mean_ms={name: past.mean_ms for name, past in pasts.items() if past.mean_ms is not None},
+            usual={name: UsualOwn(past.mean_self_ms or 0.0, past.mean_door_ms) for name, past in pasts.items()},
             flag_changes=flag_changes,
             process_services=self._process_services,
+            host=self._host.starved,
         )
 
     async def _recent_flag_changes(self, changes: list[IssueChange]) -> list[FlagChange]:

@@ -14,7 +14,7 @@ from homeostat.core.binomial import lower_bound
 from homeostat.core.models import Issue, IssueType, Model, ServiceStatus
 from homeostat.core.ports import Clock, RedReader
 from homeostat.core.red import RedPoint
-from homeostat.core.resources import service_name
+from homeostat.core.resources import HOST, service_name
 from homeostat.detect.windows import at
 
 WINDOW_S = 60
@@ -176,6 +176,8 @@ class HealthReader:
     def _issues_by_service(self) -> dict[str, list[Issue]]:
         found: dict[str, list[Issue]] = {}
         for issue in self._open_issues():
+            if issue.resource == HOST:
+                continue  # not a service; those that suffer from it have issues of their own
             service = service_name(issue.resource, self._process_services)
             found.setdefault(service, []).append(issue)
         return found

@@ -25,12 +25,13 @@ from homeostat.core.models import (
     Severity,
 )
 from homeostat.core.ports import Ids
-from homeostat.core.resources import ResourceId
+from homeostat.core.resources import HOST, ResourceId
 from homeostat.detect.issues import ChangeKind, IssueChange
 from homeostat.detect.root_cause import Scene, explain, flag_change_before
 
 JOIN_WINDOW = timedelta(seconds=120)
 UNSETTLED = timedelta(seconds=10)  # in this time the cause is named anew at each look; later only a surer one counts
+UNSURE = timedelta(seconds=60)  # for so long where nothing stands out: telemetry comes late on a starved machine
 SURE = 0.5  # from this confidence on the cause decides what belongs to the incident
 
 _SEVERITY_ORDER = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
@@ -112,7 +113,11 @@ class IncidentBook:
 
     def unsettled(self, now: datetime) -> list[str]:
         """Ids of incidents so young that every look may still find a better cause."""
-        return [incident.id for incident in self._open.values() if now - incident.opened_at < UNSETTLED]
+        return [
+            incident.id
+            for incident in self._open.values()
+            if now - incident.opened_at < (UNSURE if _is_unsure(incident.root_cause) else UNSETTLED)
+        ]
 
     def _place(self, issue: Issue, scene: Callable[[datetime], Scene], now: datetime) -> tuple[Issue, ChangeKind]:
         """Find or open the incident of a new issue."""
@@ -131,7 +136,7 @@ class IncidentBook:
             status=IncidentStatus.OPEN,
             severity=issue.severity,
             issue_ids=(issue.id,),
-            affected_services=(known.service_of(issue.resource),),
+            affected_services=_affected([issue], known),
             root_cause=explain([opened], known),  # what opens in the same look may belong to it
             first_bad_at=issue.first_bad_at,
             opened_at=now,
@@ -177,7 +182,7 @@ class IncidentBook:
         if now - incident.opened_at >= UNSETTLED:
             cause = _surer(incident.root_cause, cause)
         cause = _keep_examples(incident.root_cause, cause)
-        services = tuple(sorted({*incident.affected_services, *(known.service_of(i.resource) for i in members)}))
+        services = tuple(sorted({*incident.affected_services, *_affected(members, known)}))
         update = {
             "title": _title(cause, members, services),
             "severity": max((issue.severity for issue in still_open), key=_SEVERITY_ORDER.index),
@@ -220,12 +225,21 @@ def _order(change: IssueChange) -> tuple[bool, bool, datetime]:
     return change.kind is not ChangeKind.OPENED, issue.type is not IssueType.PROCESS_CRASH, issue.first_bad_at
 
 
+def _affected(issues: Iterable[Issue], scene: Scene) -> tuple[str, ...]:
+    """The services that the issues are about; a machine is none."""
+    return tuple(scene.service_of(issue.resource) for issue in issues if issue.resource != HOST)
+
+
 def _origins(incident: Incident, members: Sequence[Issue], scene: Scene) -> set[str]:
     """Where the incident comes from, as far as that is known; else every service with an issue."""
     cause = incident.root_cause
     if cause is not None and cause.confidence >= SURE and ResourceId.parse(cause.resource).kind != "flag":
         return {scene.service_of(cause.resource)}
     return {scene.service_of(issue.resource) for issue in members}
+
+
+def _is_unsure(cause: RootCause | None) -> bool:
+    return cause is None or cause.confidence < SURE
 
 
 def _surer(old: RootCause | None, new: RootCause | None) -> RootCause | None:
@@ -250,7 +264,10 @@ def _title(cause: RootCause | None, members: Sequence[Issue], services: tuple[st
     what = {issue.type for issue in members}
     words = ((IssueType.HIGH_ERROR_RATE, "errors"), (IssueType.HIGH_LATENCY, "slowness"))
     trouble = " and ".join(word for type_, word in words if type_ in what) or "trouble"
-    reach = f"{len(services)} services" if len(services) != 1 else services[0]
+    reach = services[0] if len(services) == 1 else f"{len(services)} services"
+    if kind == "host":
+        said = "The machine has too little processor time"
+        return f"{said}: {trouble} in {reach}" if services else said
     if kind == "process":
         others = len([service for service in services if service != name])
         return f"{name} crashed" + (f", {others} more affected" if others else "")

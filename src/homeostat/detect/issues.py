@@ -183,3 +183,5 @@ def title(finding: Finding) -> str:
             return f"{name}{where} is slow: p95 {evidence.observed or 0.0:.0f} ms"
         case IssueType.PROCESS_CRASH:
             return f"{name} has crashed"
+        case IssueType.HOST_STARVED:
+            return "The machine has too little processor time for what runs on it"

@@ -11,13 +11,14 @@ In this order:
    services below it took longer. The service with the largest share is the cause; its share is the confidence.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from homeostat.core import resources
-from homeostat.core.models import FlagChange, Issue, IssueType, RootCause
+from homeostat.core.models import FlagChange, Issue, IssueType, RootCause, SensorEvent
 from homeostat.core.red import Edge, RedPoint
+from homeostat.detect.slowness import MARGIN, STARVED_MARGIN, Own, standing_out
 from homeostat.detect.topology import Topology
 
 CRASH_CONFIDENCE = 0.98  # a process that the kernel says is dead; what else happened at that moment is not known
@@ -28,6 +29,16 @@ FLAG_BEFORE_S = 30.0
 FLAG_AFTER_S = 1.0  # first_bad_at is the start of a whole second: the change may lie within it
 BLAME_CONFIDENCE_MAX = 0.95
 STANDS_OUT = 0.6  # share of one service
+HOST_CONFIDENCE = 0.9  # an issue of the machine itself: it was measured
+STARVED_CONFIDENCE = 0.45  # of slow services on it: by exclusion, and not sure enough to decide what belongs together
+
+
+@dataclass(frozen=True, slots=True)
+class UsualOwn:
+    """What a request of a service usually takes of its own, in ms: in it, and at the doors of those it calls."""
+
+    self_ms: float = 0.0
+    door_ms: float = 0.0  # of one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,12 @@ class Scene:
     usual_mean_ms: Mapping[str, float]
     flag_changes: Sequence[FlagChange]
     process_services: Mapping[str, str]  # process name -> service.name
+    usual: Mapping[str, UsualOwn] = field(default_factory=dict[str, UsualOwn])
+    host: SensorEvent | None = None  # what is known of the machine that the processes run on, where it is starved
+
+    def usual_own(self, service: str) -> UsualOwn:
+        """Nothing, where it is not known yet."""
+        return self.usual.get(service, UsualOwn())
 
     def service_of(self, resource: str) -> str:
         """The service that a ``service:`` or ``process:`` resource is known by."""
@@ -69,13 +86,17 @@ def explain(issues: Sequence[Issue], scene: Scene) -> RootCause | None:
     crash = _crash(issues)
     if crash is not None:
         return crash
+    if all(issue.type is IssueType.HOST_STARVED for issue in issues):
+        return _starved(issues[0].evidence.detail, HOST_CONFIDENCE)
     blame = _best_blame(issues, scene)
     began = min(issue.first_bad_at for issue in issues)
     change = flag_change_before(began, scene.flag_changes)
     if change is not None and (_gap_s(began, change) <= FLAG_NEAR_S or not _stands_out(blame)):
         return _changed_flag(issues, change, blame)
     if blame is not None and blame.top is not None:
-        return _blamed_service(blame)
+        return _blamed_service(blame, scene)
+    if scene.host is not None and _runs_here(issues, scene):
+        return _starved(f"{scene.host.detail[:1].upper()}{scene.host.detail[1:]}.", STARVED_CONFIDENCE)
     return _nothing_measured(issues, scene)
 
 
@@ -128,7 +149,22 @@ def _changed_flag(issues: Sequence[Issue], change: FlagChange, blame: Blame | No
     )
 
 
-def _blamed_service(blame: Blame) -> RootCause:
+def _runs_here(issues: Sequence[Issue], scene: Scene) -> bool:
+    """Is one of the slow services on the machine that is starved?"""
+    here = set(scene.process_services.values())
+    return any(issue.type is IssueType.HIGH_LATENCY and scene.service_of(issue.resource) in here for issue in issues)
+
+
+def _starved(detail: str, confidence: float) -> RootCause:
+    return RootCause(
+        resource=resources.HOST,
+        confidence=confidence,
+        reason="The machine has too little processor time, and no service is slower than that explains.",
+        evidence=(detail,) if detail else (),
+    )
+
+
+def _blamed_service(blame: Blame, scene: Scene) -> RootCause:
     assert blame.top is not None
     service, share = blame.top
     what = "errors began" if blame.unit == "errors" else "added time was spent"
@@ -136,10 +172,14 @@ def _blamed_service(blame: Blame) -> RootCause:
         resource=resources.service(service),
         confidence=round(min(BLAME_CONFIDENCE_MAX, share), 2),
         reason=f"{share:.0%} of the {what} in {service}.",
-        evidence=_blame_lines(blame),
+        evidence=(*_blame_lines(blame), *(() if scene.host is None else (_beside(scene.host),))),
         self_error_share=_top_share(blame, "errors"),
         self_time_share=_top_share(blame, "ms"),
     )
+
+
+def _beside(host: SensorEvent) -> str:
+    return f"The machine is starved as well ({host.detail}); what all services have of that is left out."
 
 
 def _nothing_measured(issues: Sequence[Issue], scene: Scene) -> RootCause:
@@ -218,22 +258,90 @@ def latency_blame(scene: Scene, scope: set[str]) -> Blame:
     A service's own part is its time less that of its calls. What its calls took longer than their callees admit
     was spent at the callees' doors: a process that is frozen, or whose queue is full, does not know how long its
     callers have waited, and tells of some of its requests late or never. Neither can be more than what the service
-    or the caller took longer than usual.
+    or the caller took longer than usual. What all services have in common is nobody's (``slowness``).
     """
-    points = {name: point for name, point in scene.points.items() if name in scope and point.requests}
+    margin = MARGIN if scene.host is None else STARVED_MARGIN
+    amounts = standing_out(_own_times(scene), scope, margin)
+    amounts = {name: amount for name, amount in amounts.items() if name in scope}
+    return _shares(amounts, sum(amounts.values()), "ms")
+
+
+def _own_times(scene: Scene) -> dict[str, Own]:
+    """Of every service what it, and its callers at its door, took longer than usual."""
+    points = {name: point for name, point in scene.points.items() if point.requests}
     added = {
         name: max(0.0, point.duration_sum_ms - point.requests * scene.usual_mean_ms.get(name, 0.0))
         for name, point in points.items()
     }
-    amounts = {name: min(added[name], point.self_duration_sum_ms) for name, point in points.items()}
-    for caller, point in points.items():
-        calls = {edge.callee: edge.requests for edge in scene.edges if edge.caller == caller != edge.callee}
-        calls = calls or dict.fromkeys(scene.topology.callees(caller), 1)
-        admitted = sum(edge.duration_sum_ms for edge in scene.edges if edge.caller == caller != edge.callee)
-        at_doors = min(added[caller], max(0.0, point.downstream_duration_sum_ms - admitted))
-        for callee, requests in calls.items():
-            amounts[callee] = amounts.get(callee, 0.0) + at_doors * requests / sum(calls.values())
-    return _shares(amounts, sum(amounts.values()), "ms")
+    own = {
+        name: Own(
+            min(added[name], max(0.0, point.self_duration_sum_ms - point.requests * scene.usual_own(name).self_ms)),
+            point.requests,
+            scene.usual_own(name).self_ms,
+        )
+        for name, point in points.items()
+    }
+    doors = {caller: _doors(scene, point, added[caller]) for caller, point in points.items()}
+    for door in (one for opened in doors.values() for one in opened):
+        known = own.get(door.callee, Own(0.0, 0.0))
+        theirs = door.added_ms * (1.0 - _callers_part(door, doors))
+        own[door.callee] = Own(
+            known.added_ms + theirs, max(known.requests, door.calls), known.usual_ms + door.usual_ms
+        )
+        caller = own[door.caller]
+        own[door.caller] = Own(caller.added_ms + door.added_ms - theirs, caller.requests, caller.usual_ms)
+    return own
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Waiting that the caller has measured and the callee knows nothing of."""
+
+    caller: str
+    callee: str
+    calls: float
+    added_ms: float  # beyond the usual, all calls together
+    usual_ms: float  # of one call
+
+    @property
+    def added_per_call_ms(self) -> float:
+        """0 without calls."""
+        return self.added_ms / self.calls if self.calls > 0 else 0.0
+
+
+def _doors(scene: Scene, point: RedPoint, added_ms: float) -> list[_Door]:
+    """The doors that a service has waited at; by the calls, where it calls several."""
+    caller = point.service
+    calls = {edge.callee: edge.requests for edge in scene.edges if edge.caller == caller != edge.callee}
+    calls = calls or dict.fromkeys(scene.topology.callees(caller), 1)
+    usual_ms = scene.usual_own(caller).door_ms
+    beyond = door_ms(point, scene.edges) - point.downstream_requests * usual_ms
+    at_doors = min(added_ms, max(0.0, beyond))
+    whole = sum(calls.values())
+    return [
+        _Door(caller, callee, point.downstream_requests * count / whole, at_doors * count / whole, usual_ms)
+        for callee, count in calls.items()
+        if whole
+    ]
+
+
+def _callers_part(door: _Door, doors: Mapping[str, Sequence[_Door]]) -> float:
+    """Which share of the waiting at a door is the caller's own, 0..1.
+
+    A process that does not get to run keeps those waiting who call it, and hears late of the answers to its own
+    calls. So what a caller's own callers wait for it, in the same way, is what it waits too long itself.
+    """
+    waited = [one for opened in doors.values() for one in opened if one.callee == door.caller]
+    calls = sum(one.calls for one in waited)
+    if door.added_per_call_ms <= 0.0 or calls <= 0.0:
+        return 0.0
+    return min(1.0, sum(one.added_ms for one in waited) / calls / door.added_per_call_ms)
+
+
+def door_ms(caller: RedPoint, edges: Iterable[Edge]) -> float:
+    """How much longer a service waited for its calls than those that it called say that they took."""
+    admitted = sum(edge.duration_sum_ms for edge in edges if edge.caller == caller.service != edge.callee)
+    return max(0.0, caller.downstream_duration_sum_ms - admitted)
 
 
 def _shares(amounts: Mapping[str, float], whole: float, unit: str) -> Blame:

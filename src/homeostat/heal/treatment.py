@@ -21,6 +21,7 @@ from homeostat.core.models import (
     RunStatus,
     TimelineKind,
 )
+from homeostat.core.resources import HOST
 from homeostat.heal.course import FAULT_PAUSE_S, RECHECK_S, Course
 from homeostat.heal.judge import Word
 from homeostat.heal.policy import in_maintenance
@@ -38,6 +39,9 @@ OUTLIVED_AFTER = timedelta(seconds=60)
 
 MAINTENANCE_RECHECK_S = 5.0
 """How often it is looked whether a maintenance window is over."""
+
+STARVED_GRACE = timedelta(seconds=30)
+"""Nobody is called for a machine that is overloaded for a moment: most of it passes."""
 
 NO_REMEDY_GRACE = timedelta(seconds=5)
 """An incident grows in its first seconds: nobody is called for one whose causes are still being named."""
@@ -205,7 +209,9 @@ class Treatment(Course):
     async def _no_remedy(self, runs: list[Run]) -> float | None:
         if self._ward.policy.mode is PolicyMode.OBSERVE:
             return None
-        if self._ward.clock.now() < self._case.incident.opened_at + NO_REMEDY_GRACE:
+        incident = self._case.incident
+        starved = incident.root_cause is not None and incident.root_cause.resource == HOST
+        if self._ward.clock.now() < incident.opened_at + (STARVED_GRACE if starved else NO_REMEDY_GRACE):
             return RECHECK_S
         await self._escalate("No further remedy is known here." if runs else await self._why_no_remedy())
         return None
@@ -215,6 +221,9 @@ class Treatment(Course):
         if harmful:
             named = "; ".join(f"{action} on {resource}" for action, resource in sorted(harmful))
             return f"What could be done here did harm a short while ago, and is not done again by itself: {named}."
+        cause = self._case.incident.root_cause
+        if cause is not None and cause.resource == HOST:
+            return f"{cause.reason} {' '.join(cause.evidence)} Give it more, or let less run on it."
         types = {issue.type for issue in self._case.open_issues}
         if any(types & set(action.spec.answers) for action in self._ward.actions.values()):
             return "Of what could be done here, nothing promises to help: no resource stands out as the cause."

@@ -36,7 +36,13 @@ DEAD_PATIENCE_S = 3.0
 UP_ALONE_S = 4.0
 """How long a restarted process without telemetry is watched before being up is enough."""
 
-_UNITS = {"up": "bool", "error_rate": "ratio", "self_error_rate": "ratio", "latency_p95_ms": "ms"}
+_UNITS = {
+    "up": "bool",
+    "error_rate": "ratio",
+    "self_error_rate": "ratio",
+    "latency_p95_ms": "ms",
+    "cpu_pressure": "ratio",
+}
 
 
 ClosedAt = Callable[[], datetime | None]
@@ -262,6 +268,7 @@ def _signal_of(issue: Issue) -> str:
         IssueType.PROCESS_CRASH: "up",
         IssueType.HIGH_ERROR_RATE: "error_rate",
         IssueType.HIGH_LATENCY: "latency_p95_ms",
+        IssueType.HOST_STARVED: "cpu_pressure",
     }[issue.type]
 
 

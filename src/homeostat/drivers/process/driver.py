@@ -6,6 +6,7 @@ from homeostat.core.config import ProcessConfig
 from homeostat.core.ports import Action, Clock, Sensor
 from homeostat.drivers.parts import DriverParts
 from homeostat.drivers.process.actions import RestartProcess
+from homeostat.drivers.process.host import HostSensor
 from homeostat.drivers.process.sensors import ExpectedDeaths, ProcessSensor
 
 
@@ -16,7 +17,9 @@ class ProcessDriver:
 
     def __init__(self, processes: Sequence[ProcessConfig], clock: Clock) -> None:
         expected = ExpectedDeaths()
-        self._sensor = ProcessSensor(processes, clock, expected)
+        self._sensors: tuple[Sensor, ...] = (ProcessSensor(processes, clock, expected),)
+        if processes:
+            self._sensors += (HostSensor(clock),)
         self._action = RestartProcess(processes, expected)
 
     @classmethod
@@ -25,8 +28,8 @@ class ProcessDriver:
         return cls(parts.config.watch.processes, parts.clock)
 
     def sensors(self) -> Sequence[Sensor]:
-        """One sensor over all processes."""
-        return (self._sensor,)
+        """One over all processes and, where there are any, one for the machine that they run on."""
+        return self._sensors
 
     def actions(self) -> Sequence[Action]:
         """``restart_process``."""
