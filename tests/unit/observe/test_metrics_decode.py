@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as otlp
 
 from homeostat.observe.decode.common import Outcome
@@ -296,6 +297,26 @@ def test_labels_that_are_remembered_are_bounded_and_forgetting_changes_nothing()
         assert small.column(column).to_pylist() == large.column(column).to_pylist()
     assert len(small._known) < 20
     assert json.loads(small.column(column).to_pylist()[7]) == {"k": "7"}
+
+
+_KEY_ONLY, _VALUE_ONLY = KeyValue(key="k"), KeyValue(value=AnyValue(string_value="v"))
+_PARTS = [_KEY_ONLY.SerializeToString(), _VALUE_ONLY.SerializeToString(), b""]
+_WHOLE = [b"".join(_PARTS[:2]), *_PARTS]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(_WHOLE), max_size=3), min_size=1, max_size=200),
+    st.integers(0, 60),
+)
+def test_labels_are_told_apart_by_where_one_ends_and_not_by_their_bytes_alone(
+    rows: list[list[bytes]], start: int
+) -> None:
+    column = pa.array(rows, pa.list_(pa.binary())).slice(start)
+    expected: list[dict[str, str]] = []
+    for row in rows[start:]:
+        pairs = [KeyValue.FromString(raw) for raw in row]
+        expected.append({pair.key: pair.value.string_value for pair in pairs})
+    assert list(map(json.loads, Labels().column(column).to_pylist())) == expected
 
 
 def pa_pair(number: int) -> bytes:

@@ -1,11 +1,14 @@
-"""The labels of metric points as text. A series sends the same bytes again and again, so they are read once.
+"""Attributes of metric points, their resources and scopes as text. The same bytes come again and again, so they are
+read once.
 
 Called by ``decode.metrics`` only.
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -17,6 +20,9 @@ from homeostat.store.telemetry.arrow import pc
 
 _KNOWN_BYTES_MAX: Final = 16 << 20
 _LABELS_COST: Final = 200  # bytes of an entry beside its texts
+_MANY: Final = 32  # fewer rows are looked at one by one
+
+Indices = npt.NDArray[np.int64]
 
 
 class Labels:
@@ -27,10 +33,17 @@ class Labels:
         self._bytes_left = self._bytes_max = bytes_max
 
     def column(self, attributes: pa.ListArray) -> pa.DictionaryArray:
-        """One text per row. Raises TelemetryRejectedError when a row's bytes are no key values."""
+        """One text per row. Raises TelemetryRejectedError when a row's bytes are no key values.
+
+        Rows of the same bytes are found by Arrow, so Python looks at each only once.
+        """
         codes: dict[str, int] = {}
-        rows = [codes.setdefault(self._text(tuple(row)), len(codes)) for row in attributes.to_pylist()]
-        return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32()), pa.array(list(codes), pa.string()))
+        few = len(attributes) < _MANY
+        firsts, row_of = (np.arange(len(attributes)),) * 2 if few else _distinct(attributes)
+        rows = (attributes if few else attributes.take(pa.array(firsts))).to_pylist()
+        code_of = [codes.setdefault(self._text(tuple(row or ())), len(codes)) for row in rows]
+        indices = np.array(code_of, np.int32)[row_of]
+        return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(codes), pa.string()))
 
     def _text(self, row: tuple[bytes, ...]) -> str:
         text = self._known.get(row)
@@ -44,11 +57,32 @@ class Labels:
         return text
 
 
+def _distinct(lists: pa.ListArray) -> tuple[Indices, Indices]:
+    """A row for each content there is, and for each row which of them it has."""
+    items, bounds = lists.values, lists.offsets.to_numpy()
+    _, offsets, data = items.buffers()
+    if data is None or not len(items):
+        return np.zeros(min(len(lists), 1), np.int64), np.zeros(len(lists), np.int64)
+    ends = np.frombuffer(offsets, np.int32, len(items) + 1, 4 * items.offset)
+    # All bytes of a row as one text, and the lengths of its items as another: only together they are its content.
+    whole = pc.dictionary_encode(_joined(data, ends[bounds]))
+    cuts = pc.dictionary_encode(_joined(pa.py_buffer(np.diff(ends)), bounds * 4))
+    codes = whole.indices.to_numpy() * np.int64(max(1, len(cuts.dictionary))) + cuts.indices.to_numpy()
+    _, firsts, row_of = np.unique(codes, return_index=True, return_inverse=True)
+    return firsts, row_of
+
+
+def _joined(data: pa.Buffer, bounds: npt.NDArray[np.integer[Any]]) -> pa.BinaryArray:
+    """One value for each stretch of bytes between two bounds."""
+    offsets = pa.py_buffer(bounds.astype(np.int32))
+    return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, offsets, data])
+
+
 def _pair(raw: bytes) -> tuple[str, str]:
     try:
         pair = KeyValue.FromString(raw)
     except DecodeError as error:
-        raise TelemetryRejectedError(f"A metric point's attribute is not valid protobuf: {error}") from error
+        raise TelemetryRejectedError(f"An attribute is not valid protobuf: {error}") from error
     return pair.key, _text(pair.value)
 
 

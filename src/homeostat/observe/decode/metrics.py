@@ -4,6 +4,7 @@ Called by the intake of metrics, for what arrives and for what its log replays. 
 without a name, a histogram whose buckets contradict its bounds) is dropped and counted; NaN is "no value".
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +22,6 @@ from homeostat.observe.decode.common import (
     Outcome,
     decode_groups,
     nanoseconds,
-    resource_columns,
-    scope_columns,
     words,
 )
 from homeostat.observe.decode.counting import METRIC_LEVELS
@@ -37,6 +36,7 @@ from homeostat.store.telemetry.metric_schema import (
     NO_RECORDED_VALUE,
     QUANTILE,
 )
+from homeostat.store.telemetry.schema import UNKNOWN_SERVICE
 
 _POINTS: Final = (
     "NumberDataPoint",
@@ -44,9 +44,20 @@ _POINTS: Final = (
     "ExponentialHistogramDataPoint",
     "SummaryDataPoint",
 )
-_HANDLER: Final = handler(
-    ExportMetricsServiceRequest, "homeostat_metrics", raw={f"{point}.attributes" for point in _POINTS}
+_SERIALIZED: Final = frozenset(f"{owner}.attributes" for owner in (*_POINTS, "Resource", "InstrumentationScope"))
+_RARE_TYPES: Final = ("exponential_histogram", "summary")
+_RARE: Final = frozenset(
+    {
+        *(f"Metric.{name}" for name in _RARE_TYPES),
+        "NumberDataPoint.exemplars",
+        "HistogramDataPoint.exemplars",
+    }
 )
+_FULL: Final = handler(ExportMetricsServiceRequest, "homeostat_metrics", raw=_SERIALIZED)
+_LEAN: Final = handler(ExportMetricsServiceRequest, "homeostat_metrics_lean", raw=_SERIALIZED | _RARE)
+"""Without what most requests do not have: every builder costs its share of every group. What is rare comes as bytes,
+so that one sees when this was not enough."""
+
 _LABELS: Final = Labels()
 
 Columns = dict[str, pa.Array]
@@ -72,29 +83,59 @@ class _Metrics:
     """The metrics of all requests, and where each comes from."""
 
     metric: pa.StructArray
-    words: Columns  # of each metric: what its points have in common
-    named: Mask
+    resource: pa.StructArray
+    scope: pa.StructArray
+    scope_of: Indices
+    resource_of: Indices
     request_of: Indices
 
 
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """The points of all metrics of one type."""
+
+    kind: int  # an index of METRIC_TYPES
+    holder: pa.StructArray  # what a metric says of that type, one row each
+    point: pa.StructArray
+    metric_of: Indices
+
+
 def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
+    metrics = _metrics(_resource_metrics(requests))
+    parts = _points_of(metrics.metric)
+    if not parts:
+        return METRIC_SCHEMA.empty_table(), [Outcome()] * len(requests)
+    metric_of = np.concatenate([part.metric_of for part in parts])
+    table, valid = _table(metrics, parts, metric_of, now_ns)
+    valid &= _named(metrics.metric)[metric_of]
+    request_of = metrics.request_of[metric_of]
+    kept = np.bincount(request_of[valid], minlength=len(requests))
+    rejected = np.bincount(request_of[~valid], minlength=len(requests))
+    outcomes = [Outcome(k, r) for k, r in zip(kept.tolist(), rejected.tolist(), strict=True)]
+    return table if valid.all() else table.filter(pa.array(valid)), outcomes
+
+
+def _resource_metrics(requests: list[bytes]) -> pa.ListArray:
+    """What the requests hold, read with no more than it takes. Raises TelemetryRejectedError."""
     try:
-        of_request = _HANDLER.list_to_record_batch(requests).column("resource_metrics")
+        found = _LEAN.list_to_record_batch(requests).column("resource_metrics")
+        if _has_rare(_metric_of(found)):
+            found = _FULL.list_to_record_batch(requests).column("resource_metrics")
     except ValueError as error:
         raise TelemetryRejectedError(f"The body is not an ExportMetricsServiceRequest: {error}") from error
-    metrics = _metrics(of_request)
-    tables: list[pa.Table] = []
-    kept, rejected = np.zeros(len(requests), np.int64), np.zeros(len(requests), np.int64)
-    for kind, name in enumerate(METRIC_TYPES):
-        lists = metrics.metric.field(name).field("data_points")
-        if not len(lists.values):
-            continue
-        table, valid, request_of = _points(metrics, kind, lists, now_ns)
-        kept += np.bincount(request_of[valid], minlength=len(requests))
-        rejected += np.bincount(request_of[~valid], minlength=len(requests))
-        tables.append(table if valid.all() else table.filter(pa.array(valid)))
-    outcomes = [Outcome(int(k), int(r)) for k, r in zip(kept, rejected, strict=True)]
-    return pa.concat_tables(tables) if tables else METRIC_SCHEMA.empty_table(), outcomes
+    return found
+
+
+def _metric_of(of_request: pa.ListArray) -> pa.StructArray:
+    return of_request.flatten().field("scope_metrics").flatten().field("metrics").flatten()
+
+
+def _has_rare(metric: pa.StructArray) -> bool:
+    """Whether the lean handler left anything serialized."""
+    if any(pc.any(pc.is_valid(metric.field(name))).as_py() for name in _RARE_TYPES):
+        return True
+    points = [metric.field(name).field("data_points").values for name in METRIC_TYPES if name not in _RARE_TYPES]
+    return any(len(point.field("exemplars").values) for point in points)
 
 
 def _metrics(of_request: pa.ListArray) -> _Metrics:
@@ -104,16 +145,12 @@ def _metrics(of_request: pa.ListArray) -> _Metrics:
     of_scope = scopes.field("metrics")
     scope_of = _parents(of_scope)
     resource_of = _parents(of_resource)[scope_of]
-    metric = of_scope.flatten()
-    every = np.arange(len(metric))
     return _Metrics(
-        metric=metric,
-        words={
-            **{name: words(metric.field(name).to_pylist(), every) for name in ("name", "unit", "description")},
-            **resource_columns(resources.field("resource"), resource_of),
-            **scope_columns(scopes.field("scope"), scope_of),
-        },
-        named=pc.not_equal(pc.binary_length(metric.field("name")), 0).to_numpy(zero_copy_only=False),
+        metric=of_scope.flatten(),
+        resource=resources.field("resource"),
+        scope=scopes.field("scope"),
+        scope_of=scope_of,
+        resource_of=resource_of,
         request_of=_parents(of_request)[resource_of],
     )
 
@@ -122,39 +159,86 @@ def _parents(lists: pa.ListArray) -> Indices:
     return pc.list_parent_indices(lists).to_numpy().astype(np.int64)
 
 
-def _points(metrics: _Metrics, kind: int, lists: pa.ListArray, now_ns: int) -> tuple[pa.Table, Mask, Indices]:
-    """The points of one type: all of them as a table, which of them can be, and the request of each."""
-    point, metric_of = lists.flatten(), _parents(lists)
-    metric, places = metrics.metric, pa.array(metric_of)
-    given = pc.equal(pc.bit_wise_and(point.field("flags"), NO_RECORDED_VALUE), 0)
-    columns: Columns = {
-        "type": pa.array(np.full(len(point), kind, np.int8)),
-        "temporality": _temporality(metric.field(METRIC_TYPES[kind]), metric_of),
-        "monotonic": _monotonic(metric.field(METRIC_TYPES[kind]), metric_of),
-        **{name: column.take(places) for name, column in metrics.words.items()},
-        "labels": _LABELS.column(point.field("attributes")),
+def _named(metric: pa.StructArray) -> Mask:
+    return pc.not_equal(pc.binary_length(metric.field("name")), 0).to_numpy(zero_copy_only=False)
+
+
+def _points_of(metric: pa.StructArray) -> list[_Points]:
+    """The types that there are points of, each with all of them."""
+    found: list[_Points] = []
+    for kind, name in enumerate(METRIC_TYPES):
+        holder = metric.field(name)
+        if pa.types.is_struct(holder.type) and len(holder.field("data_points").values):
+            lists = holder.field("data_points")
+            found.append(_Points(kind, holder, lists.flatten(), _parents(lists)))
+    return found
+
+
+def _table(metrics: _Metrics, parts: Sequence[_Points], metric_of: Indices, now_ns: int) -> tuple[pa.Table, Mask]:
+    """All points, type by type, and which of them can be. What does not depend on the type is made once."""
+    common = _words(metrics, metric_of)
+    common["labels"] = _LABELS.column(pa.concat_arrays([part.point.field("attributes") for part in parts]))
+    read = [_of_type(part, now_ns) for part in parts]
+    pieces = [(columns, len(part.point)) for part, (columns, _) in zip(parts, read, strict=True)]
+    arrays = [common.get(field.name) or _one_behind_the_other(pieces, field) for field in METRIC_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=METRIC_SCHEMA), np.concatenate([valid for _, valid in read])
+
+
+def _words(metrics: _Metrics, metric_of: Indices) -> Columns:
+    """What points have in common with the others of their metric, scope or resource."""
+    of_scope, of_resource = metrics.scope_of[metric_of], metrics.resource_of[metric_of]
+    resource = _LABELS.column(metrics.resource.field("attributes"))
+    services = [_service_of(text) for text in resource.dictionary.to_pylist()]
+    return {
+        **{name: _texts(metrics.metric.field(name), metric_of) for name in ("name", "unit", "description")},
+        "service": words(services, resource.indices.to_numpy()[of_resource]),
+        "resource": resource.take(pa.array(of_resource)),
+        "scope": _texts(metrics.scope.field("name"), of_scope),
+        "scope_version": _texts(metrics.scope.field("version"), of_scope),
+        "scope_attributes": _LABELS.column(metrics.scope.field("attributes")).take(pa.array(of_scope)),
+    }
+
+
+def _texts(texts: pa.StringArray, row_of: Indices) -> pa.DictionaryArray:
+    return words([text or "" for text in texts.to_pylist()], row_of)
+
+
+def _service_of(resource: str) -> str:
+    return json.loads(resource).get("service.name") or UNKNOWN_SERVICE
+
+
+def _one_behind_the_other(pieces: Sequence[tuple[Columns, int]], field: pa.Field) -> pa.Array:
+    """A column of the points of all types; null where a type has none."""
+    if not any(field.name in columns for columns, _ in pieces):
+        return pa.nulls(sum(rows for _, rows in pieces), field.type)
+    return pa.concat_arrays([_column(columns, field, rows) for columns, rows in pieces])
+
+
+def _column(columns: Columns, field: pa.Field, rows: int) -> pa.Array:
+    if field.name not in columns:
+        return pa.nulls(rows, field.type)
+    values = columns[field.name]
+    return values if values.type == field.type else values.cast(field.type)
+
+
+def _of_type(part: _Points, now_ns: int) -> tuple[Columns, Mask]:
+    """The columns that points of this type have a value in, and which points can be."""
+    point, metric_of = part.point, part.metric_of
+    flags = point.field("flags")
+    values, valid = _VALUES_OF[part.kind](point)
+    if (flags.to_numpy() & NO_RECORDED_VALUE).any():
+        given = pc.equal(pc.bit_wise_and(flags, NO_RECORDED_VALUE), 0)
+        values = {name: pc.if_else(given, column, pa.scalar(None, column.type)) for name, column in values.items()}
+    return {
+        "type": pa.array(np.full(len(point), part.kind, np.int8)),
+        "temporality": _temporality(part.holder, metric_of),
+        "monotonic": _monotonic(part.holder, metric_of),
         "time_ns": _time(point.field("time_unix_nano"), now_ns),
         "start_ns": pa.array(nanoseconds(point.field("start_time_unix_nano"))),
-        "flags": point.field("flags"),
-    }
-    values, valid = _VALUES_OF[kind](point)
-    if given.false_count:
-        values = {name: pc.if_else(given, column, pa.scalar(None, column.type)) for name, column in values.items()}
-    columns |= values
-    columns["exemplars"] = _exemplars(point)
-    return _table(columns, len(point)), valid & metrics.named[metric_of], metrics.request_of[metric_of]
-
-
-def _table(columns: Columns, rows: int) -> pa.Table:
-    arrays = [
-        _typed(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
-        for field in METRIC_SCHEMA
-    ]
-    return pa.Table.from_arrays(arrays, schema=METRIC_SCHEMA)
-
-
-def _typed(values: pa.Array, wanted: pa.DataType) -> pa.Array:
-    return values if values.type == wanted else values.cast(wanted)
+        "flags": flags,
+        **values,
+        "exemplars": _exemplars(point),
+    }, valid
 
 
 def _time(times: pa.Array, now_ns: int) -> pa.Array:
@@ -180,13 +264,17 @@ def _monotonic(kind: pa.StructArray, metric_of: Indices) -> pa.Array:
 
 def _number(values: pa.Array) -> pa.Array:
     """NaN is no value: a sum over it would be none either."""
+    if not np.isnan(values.to_numpy(zero_copy_only=False)).any():
+        return values
     return pc.if_else(pc.fill_null(pc.is_nan(values), False), pa.scalar(None, pa.float64()), values)
 
 
 def _value(point: pa.StructArray) -> pa.Array:
     """``as_double`` or ``as_int``; null where neither is set."""
-    whole = pc.cast(point.field("as_int"), pa.float64(), safe=False)
-    return _number(pc.coalesce(point.field("as_double"), whole))
+    real, whole = point.field("as_double"), point.field("as_int")
+    if whole.null_count == len(whole):
+        return _number(real)
+    return _number(pc.coalesce(real, pc.cast(whole, pa.float64(), safe=False)))
 
 
 def _plain_points(point: pa.StructArray) -> tuple[Columns, Mask]:
@@ -254,7 +342,7 @@ def _exemplars(point: pa.StructArray) -> pa.Array:
         return pa.nulls(len(point), pa.list_(EXEMPLAR))
     lists = point.field("exemplars")
     exemplar = lists.flatten()
-    if not len(exemplar):
+    if not len(exemplar):  # the lean handler's are never any
         return pa.nulls(len(point), pa.list_(EXEMPLAR))
     columns = [
         pa.array(nanoseconds(exemplar.field("time_unix_nano"))),
