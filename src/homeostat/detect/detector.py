@@ -200,6 +200,9 @@ class Detection:
                 self._baselines.mark_bad(ResourceId.parse(finding.resource).name, moment_s - LATE_S, moment_s)
         return findings
 
+    def _service_of(self, issue: Issue) -> str:
+        return service_name(issue.resource, self._process_services)
+
     def _slow_here(self, findings: Iterable[Finding]) -> set[str]:
         """Services of the machine that the watched processes run on, that are slow now or were a moment ago."""
         slow = self._issues.open_resources(IssueType.HIGH_LATENCY)
@@ -210,8 +213,13 @@ class Detection:
     def _protect_baselines(self, now_s: int) -> None:
         """What is bad is not normal, however long it lasts."""
         for issue in self._issues.open_issues():
-            service = service_name(issue.resource, self._process_services)
-            self._baselines.mark_bad(service, math.floor(issue.first_bad_at.timestamp()), now_s)
+            # On a starved machine also those take longer than is normal that are not slow enough for an issue.
+            of_host = issue.type is IssueType.HOST_STARVED
+            hit = set(self._process_services.values()) if of_host else {self._service_of(issue)}
+            for service in hit:
+                self._baselines.mark_bad(
+                    service, math.floor(issue.first_bad_at.timestamp()) - LATE_S * of_host, now_s
+                )
         self._baselines.learn(now_s)
 
     # -- the scene of an incident ---------------------------------------------------------------------------

@@ -31,7 +31,8 @@ from homeostat.detect.root_cause import Scene, explain, flag_change_before
 
 JOIN_WINDOW = timedelta(seconds=120)
 UNSETTLED = timedelta(seconds=10)  # in this time the cause is named anew at each look; later only a surer one counts
-UNSURE = timedelta(seconds=60)  # for so long where nothing stands out: telemetry comes late on a starved machine
+UNSURE = timedelta(seconds=300)  # for so long where nothing stands out: somebody may fall ill on a starved machine
+RECENT = timedelta(seconds=20)  # by then the newest seconds say more than the beginning, in which all were alike
 SURE = 0.5  # from this confidence on the cause decides what belongs to the incident
 
 _SEVERITY_ORDER = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
@@ -179,6 +180,8 @@ class IncidentBook:
         first_bad_at = min([incident.first_bad_at, *(issue.first_bad_at for issue in members)])
         known = scene(first_bad_at)
         cause = explain(members, known)
+        if _is_unsure(cause) and now - first_bad_at > RECENT:
+            cause = _surer(cause, explain(still_open, scene(now - RECENT)))
         if now - incident.opened_at >= UNSETTLED:
             cause = _surer(incident.root_cause, cause)
         cause = _keep_examples(incident.root_cause, cause)

@@ -30,6 +30,8 @@ FLAG_AFTER_S = 1.0  # first_bad_at is the start of a whole second: the change ma
 BLAME_CONFIDENCE_MAX = 0.95
 STANDS_OUT = 0.6  # share of one service
 HOST_CONFIDENCE = 0.9  # an issue of the machine itself: it was measured
+ALIKE_MIN = 3  # so many services that are slower than usual, and none of them far beyond the others
+ALIKE_CONFIDENCE = 0.3  # too little to act upon
 STARVED_CONFIDENCE = 0.45  # of slow services on it: by exclusion, and not sure enough to decide what belongs together
 
 
@@ -186,6 +188,13 @@ def _nothing_measured(issues: Sequence[Issue], scene: Scene) -> RootCause:
     """Nobody began anything that we can see: name the affected service that depends on no other affected one."""
     services = sorted({scene.service_of(issue.resource) for issue in issues})
     deepest = [one for one in services if not scene.topology.below(one).intersection(services)] or services
+    slow = any(issue.type is IssueType.HIGH_LATENCY for issue in issues)
+    if slow and sum(own.added_ms > 0 for own in _own_times(scene).values()) >= ALIKE_MIN:
+        return RootCause(
+            resource=resources.service(deepest[0]),
+            confidence=round(ALIKE_CONFIDENCE / len(deepest), 2),
+            reason=f"Everything takes longer than usual, alike; {deepest[0]} depends on no other affected service.",
+        )
     return RootCause(
         resource=resources.service(deepest[0]),
         confidence=round(0.5 / len(deepest), 2),

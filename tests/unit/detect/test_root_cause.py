@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeostat.core.models import Evidence, FlagChange, Issue, IssueType, Severity
+from homeostat.core.models import Evidence, FlagChange, Issue, IssueType, SensorEvent, Severity
 from homeostat.core.red import Edge, RedPoint
-from homeostat.detect.root_cause import Scene, error_blame, explain, flag_change_before, latency_blame
+from homeostat.core.resources import HOST
+from homeostat.detect.root_cause import Scene, UsualOwn, error_blame, explain, flag_change_before, latency_blame
 from homeostat.detect.topology import Topology
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -172,3 +173,98 @@ def test_with_nothing_measured_the_deepest_affected_service_is_named_without_muc
 
 def test_nothing_has_no_cause():
     assert explain([], scene()) is None
+
+
+# -- slowness where everything is slow ----------------------------------------------------------------------
+
+CHAIN = ("shop", "cart", "checkout", "payment", "orders")
+FROZEN_MS, COMMON_MS = 450.0, 60.0
+PSI = "in 97% of the last 10 s a task waited for a processor"
+
+
+def starved() -> SensorEvent:
+    return SensorEvent(resource=HOST, type=IssueType.HOST_STARVED, bad=True, time=NOON, detail=PSI)
+
+
+def crowd(*, frozen: str | None = None, common_ms: float = 0.0, host: SensorEvent | None = None) -> Scene:
+    """Each of the chain calls the next, 100 times. Usually each takes 5 ms of its own and 1 ms at its door.
+
+    ``common_ms`` is added to everybody's own time. A process that is frozen for some of the time keeps its callers
+    waiting at its door, and hears late of the answers to its own calls: it admits the latter only.
+    """
+    points: list[RedPoint] = []
+    calls: list[Edge] = []
+    usual: dict[str, float] = {}
+    below_ms = usual_below_ms = 0.0  # of one call to the next, as the callee tells of it
+    for service, callee in reversed(list(zip(CHAIN, (*CHAIN[1:], None), strict=True))):
+        door_ms = usual_door_ms = 0.0
+        if callee is not None:
+            late = (frozen == callee) + (frozen == service)
+            usual_door_ms, door_ms = 1.0, 1.0 + common_ms / 4 + late * FROZEN_MS
+            calls.append(Edge(service, callee, 100, 0, 100 * below_ms))
+        usual_ms = 5.0 + usual_door_ms + usual_below_ms
+        took_ms = 5.0 + common_ms + door_ms + below_ms
+        points.append(point(service, total_ms=100 * took_ms, below_ms=100 * (door_ms + below_ms)))
+        if callee is None:
+            points[-1] = replace(points[-1], downstream_requests=0)
+        usual[service] = usual_ms
+        below_ms, usual_below_ms = took_ms, usual_ms
+    return Scene(
+        points={one.service: one for one in points},
+        edges=calls,
+        topology=Topology(calls),
+        usual_mean_ms=usual,
+        flag_changes=(),
+        process_services={f"p-{service}": service for service in CHAIN},
+        usual={service: UsualOwn(5.0, 1.0) for service in CHAIN},
+        host=host,
+    )
+
+
+SLOW = [issue(service, IssueType.HIGH_LATENCY) for service in CHAIN]
+
+
+@pytest.mark.parametrize("frozen", CHAIN[1:])  # nobody who is watched calls the first one
+@pytest.mark.parametrize("common_ms", [0.0, COMMON_MS])
+@pytest.mark.parametrize("host", [None, starved()])
+def test_a_frozen_service_stands_out_also_where_all_are_slow(
+    frozen: str, common_ms: float, host: SensorEvent | None
+) -> None:
+    cause = explain(SLOW, crowd(frozen=frozen, common_ms=common_ms, host=host))
+    assert cause is not None
+    assert cause.resource == f"service:{frozen}"
+    assert cause.confidence >= 0.6
+    assert any(PSI in line for line in cause.evidence) == (host is not None)
+
+
+def test_what_a_frozen_service_hears_late_is_not_blamed_on_whom_it_calls() -> None:
+    blame = latency_blame(crowd(frozen="checkout"), set(CHAIN))
+    assert blame.shares.get("payment", 0.0) < 0.05
+
+
+def test_where_all_are_slow_alike_on_a_starved_machine_the_machine_is_the_cause() -> None:
+    cause = explain(SLOW, crowd(common_ms=COMMON_MS, host=starved()))
+    assert cause is not None
+    assert (cause.resource, cause.self_time_share) == (HOST, None)
+    assert cause.confidence < 0.5
+    assert PSI in cause.evidence[0].lower() or PSI[1:] in cause.evidence[0]
+
+
+def test_where_all_are_slow_alike_nobody_is_surely_the_cause() -> None:
+    cause = explain(SLOW, crowd(common_ms=COMMON_MS))
+    assert cause is not None
+    assert cause.confidence < 0.5
+
+
+def test_services_of_other_machines_are_not_explained_by_this_one() -> None:
+    elsewhere = replace(crowd(common_ms=COMMON_MS, host=starved()), process_services={})
+    cause = explain(SLOW, elsewhere)
+    assert cause is not None
+    assert cause.resource != HOST
+
+
+def test_the_machines_own_issue_names_the_machine() -> None:
+    told = issue("local", IssueType.HOST_STARVED, kind="host")
+    cause = explain([told], crowd(host=starved()))
+    assert cause is not None
+    assert (cause.resource, cause.confidence) == (HOST, 0.9)
