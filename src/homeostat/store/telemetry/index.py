@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.errors import StoreCorruptError
-from homeostat.store.telemetry.text_hash import Hashes, hash_text, hash_texts, mix
+from homeostat.store.telemetry.text_hash import Hashes, distinct, hash_text, hash_texts, mix
 
 _HEADER: Final = struct.Struct("<8sIII4x")
 _MAGIC: Final = b"HSINDEX1"
@@ -130,7 +130,7 @@ def resource_pairs(resource: pa.DictionaryArray) -> list[Hashes]:
 
 def bloom_filters(pairs_of_group: list[Hashes]) -> npt.NDArray[np.uint8]:
     """All of one size, which the first group's number of distinct pairs decides."""
-    bits = _filter_bits(len(np.unique(pairs_of_group[0])) if pairs_of_group else 0)
+    bits = _filter_bits(len(distinct(pairs_of_group[0])) if pairs_of_group else 0)
     filters = np.zeros((len(pairs_of_group), bits // 8), dtype=np.uint8)
     for group, pairs in enumerate(pairs_of_group):
         flags = np.zeros(bits, dtype=np.bool_)

@@ -25,7 +25,7 @@ from homeostat.store.telemetry.layout import Layout, SegmentFile, SegmentInfo
 from homeostat.store.telemetry.log_schema import LOG_SCHEMA
 from homeostat.store.telemetry.log_text import word_hashes
 from homeostat.store.telemetry.schema import WORD, column, trace_key, trace_keys
-from homeostat.store.telemetry.text_hash import Hashes, hash_text, hash_texts
+from homeostat.store.telemetry.text_hash import Hashes, distinct, hash_text, hash_texts
 
 LOG_GROUP_ROWS: Final = 8192
 """Rows of a Parquet row group: what reading one record costs at least."""
@@ -61,8 +61,12 @@ def _write_index(path: Path, table: pa.Table) -> None:
 def _trace_entries(ids: pa.FixedSizeBinaryArray) -> tuple[Hashes, npt.NDArray[np.uint32]]:
     """Each trace once per row group that has a record of it, sorted by the trace's key."""
     where = np.flatnonzero(pc.is_valid(ids).to_numpy(zero_copy_only=False))
-    pairs = np.unique(np.stack([trace_keys(ids)[where], (where // LOG_GROUP_ROWS).astype(np.uint64)], axis=1), axis=0)
-    return pairs[:, 0], pairs[:, 1].astype(np.uint32)
+    keys, groups = trace_keys(ids)[where], (where // LOG_GROUP_ROWS).astype(np.uint32)
+    order = np.argsort(keys, kind="stable")  # groups ascend already
+    keys, groups = keys[order], groups[order]
+    fresh = np.ones(len(keys), np.bool_)
+    fresh[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
+    return keys[fresh], groups[fresh]
 
 
 def _pairs(table: pa.Table, bounds: Sequence[int]) -> list[Hashes]:
@@ -80,7 +84,7 @@ def _pairs(table: pa.Table, bounds: Sequence[int]) -> list[Hashes]:
         pairs = pair_hashes(hash_texts(keys.slice(first, last - first)), hash_texts(items.slice(first, last - first)))
         present = np.unique(codes[start:stop]).tolist()
         of_words = pair_hashes(np.full(len(words[group]), empty), words[group])
-        found.append(np.unique(np.concatenate([pairs, of_words, *(of_resource[code] for code in present)])))
+        found.append(distinct(np.concatenate([pairs, of_words, *(of_resource[code] for code in present)])))
     return found
 
 

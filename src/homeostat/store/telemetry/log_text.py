@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.text_hash import Hashes, hash_texts
+from homeostat.store.telemetry.text_hash import PADDING, Hashes, distinct, hash_stretches, hash_texts
 
 _BETWEEN: Final = r"[^\p{L}\p{N}_]+"  # RE2's, as all patterns for Arrow
 _WORD: Final = r"[\p{L}\p{N}_]"
@@ -25,6 +25,13 @@ _QUOTED_MAX: Final = 64
 """Terms of one search; further ones are left out of the index's question, not of the search."""
 
 _UNSAFE: Final = re.compile(r"([^\w\s]|_)", re.ASCII)
+
+_LOWER_WORD: Final = np.array(
+    [ord(letter.lower()) if (letter := chr(code)).isalnum() or letter == "_" else 0 for code in range(128)]
+    + [0] * 128,
+    np.uint8,
+)
+"""For each byte of ASCII that may stand in a word, its lower case; 0 for others."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -90,9 +97,36 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def word_hashes(bodies: pa.StringArray, bounds: Sequence[int]) -> list[Hashes]:
-    """Hashes of the distinct words of each run of rows ``[bounds[i], bounds[i + 1])``."""
-    found: list[Hashes] = []
-    for start, stop in pairwise(bounds):
-        words = split(bodies.slice(start, stop - start)).flatten()
-        found.append(hash_texts(pc.unique(words)))
-    return found
+    """Hashes of the distinct words of each run of rows ``[bounds[i], bounds[i + 1])``, sorted."""
+    return [_hashes_of(bodies.slice(start, stop - start)) for start, stop in pairwise(bounds)]
+
+
+def _hashes_of(bodies: pa.StringArray) -> Hashes:
+    """ASCII is split byte by byte, all bodies at once; what else a body may hold is left to RE2 and Unicode."""
+    is_ascii = pc.fill_null(pc.string_is_ascii(bodies), True).to_numpy(zero_copy_only=False)
+    if is_ascii.all():
+        return distinct(_ascii_hashes(bodies))
+    plain, other = bodies.filter(pa.array(is_ascii)), bodies.filter(pa.array(~is_ascii))
+    words = pc.unique(split(other).flatten())
+    found = hash_texts(words.filter(pc.not_equal(words, "")))
+    return distinct(np.concatenate([_ascii_hashes(plain), found]))
+
+
+def _ascii_hashes(bodies: pa.StringArray) -> Hashes:
+    """The hash of each word of bodies that are ASCII."""
+    _, offsets_buffer, data = bodies.buffers()
+    if data is None or not len(bodies):
+        return np.zeros(0, np.uint64)
+    offsets = np.frombuffer(offsets_buffer, np.int32, len(bodies) + 1, 4 * bodies.offset).astype(np.int64)
+    size = int(offsets[-1] - offsets[0])
+    lowered = np.zeros(size + PADDING, np.uint8)
+    _LOWER_WORD.take(np.frombuffer(data, np.uint8, size, int(offsets[0])), out=lowered[:size], mode="clip")
+    inside = lowered[:size] != 0
+    begins, ends = inside.copy(), inside.copy()
+    begins[1:] &= ~inside[:-1]
+    ends[:-1] &= ~inside[1:]
+    firsts = (offsets[:-1] - offsets[0])[np.diff(offsets) > 0]  # no word goes on in the next body
+    begins[firsts] = inside[firsts]
+    ends[firsts[1:] - 1] = inside[firsts[1:] - 1]
+    start = np.flatnonzero(begins)
+    return hash_stretches(lowered, start, np.flatnonzero(ends) + 1 - start)

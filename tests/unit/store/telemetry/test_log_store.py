@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,7 +21,8 @@ from homeostat.store.telemetry.log_schema import LOG_SCHEMA
 from homeostat.store.telemetry.log_search import LogFilter
 from homeostat.store.telemetry.log_segment import LOG_GROUP_ROWS, LogSegment
 from homeostat.store.telemetry.log_store import EmbeddedLogStore
-from homeostat.store.telemetry.log_text import TextFilter, words_of
+from homeostat.store.telemetry.log_text import TextFilter, word_hashes, words_of
+from homeostat.store.telemetry.text_hash import hash_text
 from support.spans import NOON, HandClock, trace_hex
 from support.telemetry import L, exported, logs_body, logs_table
 
@@ -275,3 +277,18 @@ def test_every_word_of_a_body_is_found_in_it_however_it_is_written(before: str, 
         wanted = TextFilter.of(part)
         assert wanted.mask(pa.array([body])).tolist() == [True], (part, wanted)
         assert set(wanted.words) <= set(words_of(body))
+
+
+@given(
+    st.lists(st.text(max_size=20) | st.text(st.sampled_from("aZ_9 -.\0\n"), max_size=30) | st.none(), max_size=30),
+    st.integers(0, 5),
+    st.integers(1, 20),
+)
+def test_the_index_holds_the_very_words_that_a_search_asks_for(
+    bodies: list[str | None], skipped: int, rows: int
+) -> None:
+    column = pa.array(bodies, pa.string())[skipped:]
+    bounds = [*range(0, len(column), rows), len(column)]
+    for found, (start, stop) in zip(word_hashes(column, bounds), pairwise(bounds), strict=True):
+        words = {word for body in column[start:stop].to_pylist() for word in words_of(body or "")}
+        assert found.tolist() == sorted(map(hash_text, words))
