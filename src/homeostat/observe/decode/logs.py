@@ -4,7 +4,7 @@ Called by the intake of logs, for what arrives and for what its log replays. A r
 the wrong length or of zeros is left out (and counted), a time that is not said is the time it was observed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -28,12 +28,16 @@ from homeostat.observe.decode.common import (
     scope_columns,
 )
 from homeostat.observe.decode.counting import LOG_LEVELS
-from homeostat.observe.decode.flat import handler
+from homeostat.observe.decode.flat import RARE_VALUES, handler
 from homeostat.observe.decode.values import attribute_map, value_text
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.log_schema import LOG_SCHEMA
 
-_HANDLER: Final = handler(ExportLogsServiceRequest, "homeostat_logs")
+_FULL: Final = handler(ExportLogsServiceRequest, "homeostat_logs")
+_LEAN: Final = handler(ExportLogsServiceRequest, "homeostat_logs_lean", left_out=RARE_VALUES)
+"""Where all values are texts and integers: every builder costs its share of every attribute, used or not. A value of
+another type comes as null, so that one sees when this was not enough."""
+
 _SEVERITY_MAX: Final = 24
 
 Mask = npt.NDArray[np.bool_]
@@ -53,10 +57,7 @@ def logs_decoder(clock: Clock) -> Callable[[Sequence[bytes]], Decoded]:
 
 
 def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
-    try:
-        of_request = _HANDLER.list_to_record_batch(requests).column("resource_logs")
-    except ValueError as error:
-        raise TelemetryRejectedError(f"The body is not an ExportLogsServiceRequest: {error}") from error
+    of_request = _resource_logs(requests)
     resources = of_request.flatten()
     of_resource = resources.field("scope_logs")
     scopes = of_resource.flatten()
@@ -82,6 +83,36 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
     untimed = np.bincount(request_of[_untimed(record)], minlength=len(requests))
     counts = zip(accepted.tolist(), mended.tolist(), untimed.tolist(), strict=True)
     return table, [_outcome(*of_request) for of_request in counts]
+
+
+def _resource_logs(requests: list[bytes]) -> pa.ListArray:
+    """What the requests hold, read with no more than it takes. Raises TelemetryRejectedError."""
+    try:
+        found = _LEAN.list_to_record_batch(requests).column("resource_logs")
+        if not all(_is_read(values) for values in _values_in(found)):
+            found = _FULL.list_to_record_batch(requests).column("resource_logs")
+    except ValueError as error:
+        raise TelemetryRejectedError(f"The body is not an ExportLogsServiceRequest: {error}") from error
+    return found
+
+
+def _values_in(of_request: pa.ListArray) -> Iterator[pa.StructArray]:
+    """Every column of AnyValue."""
+    resources = of_request.flatten()
+    scopes = resources.field("scope_logs").flatten()
+    record = scopes.field("log_records").flatten()
+    yield record.field("body")
+    for owner in (record, scopes.field("scope"), resources.field("resource")):
+        yield owner.field("attributes").values.field("value")
+
+
+def _is_read(values: pa.StructArray) -> bool:
+    """Whether each value that is there is a text or an integer."""
+    text, whole = values.field("string_value"), values.field("int_value")
+    if not text.null_count or not whole.null_count:
+        return True
+    found = (len(text) - text.null_count) + (len(whole) - whole.null_count)
+    return found >= len(values) - values.null_count  # it is one of a kind: no value is both
 
 
 def _outcome(accepted: int, mended: int, untimed: int) -> Outcome:
