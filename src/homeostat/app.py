@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +13,7 @@ import anyio
 from homeostat.announce import address_of
 from homeostat.background import Background
 from homeostat.bus import LocalBus
-from homeostat.core.config import Config
+from homeostat.core.config import Config, DetectConfig
 from homeostat.core.errors import StoreError
 from homeostat.core.models import AUTOMATIC, FlagChange, TimelineKind
 from homeostat.core.ports import Bus, Clock, Driver, Ids, StateStore
@@ -101,9 +101,7 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
         )
         signals = Signals(observed.red, clock, sensors, services)
         slos = _objectives(config, state, observed, correlation, clock, ids, bus)
-        dependents = DependentServices(
-            observed.red, clock, config.detect, process_services=services, objectives=slos.book.all
-        )
+        dependents = _dependents(config.detect, observed, clock, detection, slos, services)
         healer = _healer(config, drivers, signals, state, correlation, clock, ids, bus, dependents=dependents)
         story, heartbeat = Story(state, bus, clock, ids), Heartbeat(config.detect.interval)
         loop = LoopParts(
@@ -145,6 +143,24 @@ async def running(config: Config, clock: Clock) -> AsyncGenerator[Homeostat]:
             scraper=scraper,
             background=background,
         )
+
+
+def _dependents(
+    config: DetectConfig,
+    observed: Pipeline,
+    clock: Clock,
+    detection: Detection,
+    slos: SloService,
+    services: Mapping[str, str],
+) -> DependentServices:
+    return DependentServices(
+        observed.red,
+        clock,
+        config,
+        process_services=services,
+        objectives=slos.book.all,
+        starved=detection.starved,
+    )
 
 
 def _healer(

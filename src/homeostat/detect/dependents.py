@@ -90,7 +90,11 @@ class _Check:
 
 
 class DependentServices:
-    """``objectives`` are asked for at each look: people change them."""
+    """``objectives`` are asked for at each look: people change them.
+
+    ``starved``: has the machine too little processor time now? Then who turns slow does so for that reason, and it is
+    not held against the act.
+    """
 
     def __init__(
         self,
@@ -100,12 +104,14 @@ class DependentServices:
         *,
         process_services: Mapping[str, str] | None = None,
         objectives: Callable[[], Iterable[Slo]] = tuple,
+        starved: Callable[[], bool] = bool,
     ) -> None:
         self._red = red
         self._clock = clock
         self._config = config
         self._process_services = dict(process_services or {})
         self._objectives = objectives
+        self._starved = starved
         self._pasts: dict[Act, _Past] = {}
         self._found: dict[Act, tuple[int, tuple[Dependent, ...]]] = {}  # with the second up to which was looked
 
@@ -134,9 +140,10 @@ class DependentServices:
             service: self._checks(service, hops, objectives, past, crashed=act.issue_type is IssueType.PROCESS_CRASH)
             for service, hops in past.hops.items()
         }
+        excused = self._starved()
         alpha = WORSE_ALPHA / max(1, sum(map(len, checks.values())))
         return tuple(
-            _worst(service, past.hops[service], [_answer(check, past, after, alpha) for check in asked])
+            _worst(service, past.hops[service], [_answer(check, past, after, alpha, excused) for check in asked])
             for service, asked in checks.items()
             if asked
         )
@@ -219,8 +226,10 @@ def _of_objective(service: str, slo: Slo) -> _Check:
 # -- the answer to one question -----------------------------------------------------------------------------
 
 
-def _answer(check: _Check, past: _Past, after: Sequence[_Window], alpha: float) -> tuple[DependentState, str]:
-    """``after``: stretches that end now, from the shortest to all since the act."""
+def _answer(
+    check: _Check, past: _Past, after: Sequence[_Window], alpha: float, excused: bool
+) -> tuple[DependentState, str]:
+    """``after``: stretches that end now, from the shortest to all since the act. ``excused``: slowness is no harm."""
     newest = next((window for window in after if _requests(window, check) >= REQUESTS_MIN), after[-1])
     windows = (past.before, past.during, newest)
     sides = Sides(*(_count(window, check, past.hops, check.threshold_ms) for window in windows))
@@ -230,6 +239,8 @@ def _answer(check: _Check, past: _Past, after: Sequence[_Window], alpha: float) 
         limit_ms = max(check.threshold_ms, RISE * slow_ms)
         beyond = Sides(*(_count(window, check, past.hops, limit_ms) for window in windows))
     state = compare(sides, check.allowed, alpha, beyond)
+    if excused and check.threshold_ms is not None and state is DependentState.WORSE:
+        state = DependentState.NOT_RECOVERED
     span = "since the act" if newest is after[-1] else f"in the last {newest.seconds} s"
     return state, _in_words(check, sides, state, windows, span)
 

@@ -143,6 +143,10 @@ class Detection:
         """Every incident that has not closed, oldest first."""
         return self._incidents.open_incidents()
 
+    def starved(self) -> bool:
+        """Has the machine that the watched processes run on too little processor time, as far as is known?"""
+        return self._host.starved is not None
+
     async def look(self, now: datetime) -> DetectionResult:
         """Look at everything once. Without anything new this costs a few milliseconds and changes nothing.
 

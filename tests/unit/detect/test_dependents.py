@@ -118,11 +118,16 @@ BEFORE, INCIDENT, AFTER = (-10_000, -10), (-10, -1), (0, 10_000)
 
 
 def found(
-    shop: Chronicle, *, after_s: int = 10, act: Act = ACT, objectives: Sequence[Slo] = ()
+    shop: Chronicle, *, after_s: int = 10, act: Act = ACT, objectives: Sequence[Slo] = (), starved: bool = False
 ) -> dict[str, Dependent]:
     shop.now_s = S0 + after_s
     reader = DependentServices(
-        shop, shop, DetectConfig(), process_services=PROCESSES, objectives=lambda: list(objectives)
+        shop,
+        shop,
+        DetectConfig(),
+        process_services=PROCESSES,
+        objectives=lambda: list(objectives),
+        starved=lambda: starved,
     )
     return {one.service: one for one in anyio.run(reader.look, act)}
 
@@ -189,6 +194,13 @@ def test_a_caller_that_turns_slow_is_worse() -> None:
     looked = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, ms=900)]}))
     assert looked["checkout"].state is WORSE
     assert "95th percentile" in looked["checkout"].reason
+
+
+def test_on_a_starved_machine_slowness_is_not_held_against_the_act_but_errors_are() -> None:
+    slow = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, ms=900)]}), starved=True)
+    assert slow["checkout"].state is NOT_RECOVERED
+    failing = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, errors=0.4)]}), starved=True)
+    assert failing["checkout"].state is WORSE
 
 
 def test_a_little_slower_is_no_harm_unless_an_objective_says_so() -> None:
