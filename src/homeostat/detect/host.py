@@ -41,19 +41,25 @@ class HostWatch:
                 resource=event.resource,
                 bad=bad,
                 severity=Severity.HIGH,
-                evidence=Evidence(
-                    signal="cpu_pressure" if "cpu_pressure" in event.metrics else "load_average",
-                    observed=event.metrics.get("cpu_pressure", event.metrics.get("load_average")),
-                    threshold=event.metrics.get("starved_from", 0.0),
-                    unit="ratio",
-                    sample_size=1,
-                    detail=_sentence(event, slow),
-                    metrics=event.metrics,
-                ),
+                evidence=_evidence(event, slow),
                 time=now,
                 first_bad_at=now if bad else None,
             )
         ]
+
+
+def _evidence(event: SensorEvent, slow: Collection[str]) -> Evidence:
+    figures = event.metrics
+    by_share = "cpu_pressure" in figures  # else by the load average, a number of tasks
+    signal = "cpu_pressure" if by_share else "load_average"
+    return Evidence(
+        signal=signal,
+        observed=figures.get(signal),
+        threshold=figures.get("starved_from", 0.0),
+        unit="ratio" if by_share else "",
+        detail=_sentence(event, slow),
+        metrics=figures,
+    )
 
 
 def _sentence(event: SensorEvent, slow: Collection[str]) -> str:

@@ -54,3 +54,12 @@ def test_slow_services_on_a_machine_that_is_not_starved_are_not_its_doing() -> N
     (found,) = watch.look({"web"}, NOW)
     assert found.bad is False
     assert watch.starved is None
+
+
+def test_where_only_the_load_is_known_the_evidence_is_the_load() -> None:
+    watch = HostWatch()
+    figures = {"load_average": 9.1, "processors": 2.0, "starved_from": 4.0}
+    watch.sense(told(bad=True).model_copy(update={"metrics": figures}))
+    (found,) = watch.look({"web"}, NOW)
+    evidence = found.evidence
+    assert (evidence.signal, evidence.observed, evidence.threshold, evidence.unit) == ("load_average", 9.1, 4.0, "")
