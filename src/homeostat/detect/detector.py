@@ -24,7 +24,7 @@ from homeostat.core.models import (
     SensorEvent,
 )
 from homeostat.core.ports import Ids, RedReader
-from homeostat.core.resources import ResourceId, service_name
+from homeostat.core.resources import HOST, ResourceId, service_name
 from homeostat.detect import latency
 from homeostat.detect.baseline import Baselines
 from homeostat.detect.crash import CrashDetector
@@ -266,8 +266,10 @@ class Detection:
                 self._wanted.pop(incident.id, None)
             elif cause is not None and not cause.example_trace_ids and incident.id not in self._wanted:
                 resource = cause.resource
-                if ResourceId.parse(resource).kind == "flag":  # it has no spans; what it did to the first service has
-                    resource = change.issues[0].resource
+                if ResourceId.parse(resource).kind in {"flag", "host"}:  # no spans; what it did to a service has
+                    resource = next((one.resource for one in change.issues if one.resource != HOST), HOST)
+                if resource == HOST:
+                    continue
                 self._wanted[incident.id] = _Wanted(
                     service=service_name(resource, self._process_services),
                     since=incident.first_bad_at,

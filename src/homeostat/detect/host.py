@@ -40,7 +40,7 @@ class HostWatch:
                 type=IssueType.HOST_STARVED,
                 resource=event.resource,
                 bad=bad,
-                severity=Severity.HIGH,
+                severity=Severity.MEDIUM,
                 evidence=_evidence(event, slow),
                 time=now,
                 first_bad_at=now if bad else None,
