@@ -54,9 +54,10 @@ export function Layout() {
   const { pathname } = useLocation();
   const nav = useRef<HTMLElement>(null);
   useEffect(() => {
-    // On a narrow screen the names are swiped: the present one is brought into sight.
+    // On a narrow screen the names are swiped: the present one is brought into sight, with the one before it.
     const active = nav.current?.querySelector<HTMLElement>("a.active");
-    if (nav.current !== null && active != null) nav.current.scrollLeft = active.offsetLeft - nav.current.offsetLeft - 40;
+    const first = active?.previousElementSibling ?? active;
+    if (nav.current !== null && first instanceof HTMLElement) nav.current.scrollLeft = first.offsetLeft - nav.current.offsetLeft;
   }, [pathname]);
   return (
     <div className="shell">

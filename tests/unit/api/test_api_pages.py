@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from api_parts import Setup
 
+from homeostat import web
+
 PAGE = "<!doctype html><title>H</title><script>theme()</script><script type=module src=/assets/a-1.js></script>"
 
 
@@ -72,6 +74,18 @@ async def test_a_file_that_was_compressed_at_build_time_is_taken_as_it_is(setup:
     (static / "assets" / "a-1.js.gz").write_bytes(gzip.compress(b"from the build"))
     async with setup.client(static_dir=static) as client:
         assert (await client.get("/assets/a-1.js", headers={"accept-encoding": "gzip"})).text == "from the build"
+
+
+def test_the_built_dashboard_brings_every_larger_text_packed() -> None:
+    root = web.static_dir()
+    if root is None:
+        pytest.skip("the dashboard is not built (python hatch_build.py)")
+    texts = [
+        file for file in root.rglob("*") if file.suffix in {".html", ".js", ".css"} and file.stat().st_size >= 1024
+    ]
+    assert texts
+    for file in texts:
+        assert gzip.decompress(file.with_name(f"{file.name}.gz").read_bytes()) == file.read_bytes(), file.name
 
 
 async def test_without_a_dashboard_a_page_says_how_to_build_it(setup: Setup, tmp_path: Path) -> None:

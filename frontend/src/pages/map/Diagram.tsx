@@ -58,10 +58,10 @@ function Line({ wire, seconds, faded }: LineProps) {
   return (
     <g className="line" data-bad={isTrouble(errorRate)} data-errors={errors > 0} data-faded={faded}>
       <Arrow wire={wire} />
-      <text x={wire.labelX} y={wire.labelY - 5} textAnchor="middle">
+      <text x={wire.labelX} y={wire.labelY - 7} textAnchor="middle">
         {rateText(wire, seconds)}
       </text>
-      <text x={wire.labelX} y={wire.labelY + 14} textAnchor="middle">
+      <text x={wire.labelX} y={wire.labelY + 16} textAnchor="middle">
         {outcome(wire)}
       </text>
     </g>

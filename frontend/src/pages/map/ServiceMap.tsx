@@ -27,12 +27,12 @@ function Calls({ edges, seconds }: { edges: Dependency[]; seconds: number | null
     // A scrolling region has to be reachable by keyboard.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="scroll-x" tabIndex={0} role="region" aria-label="Calls as a table">
-      <table className="table">
+      <table className="table calls">
         <thead>
           <tr>
             <th scope="col">Caller</th>
             <th scope="col">Calls</th>
-            <th scope="col" className="num">Per second</th>
+            <th scope="col" className="num">Req/s</th>
             <th scope="col" className="num wide-only">Requests</th>
             <th scope="col" className="num">Errors</th>
             <th scope="col" className="num">Mean</th>

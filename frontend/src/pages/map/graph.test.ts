@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { graphOf, isTrouble, perSecond } from "./graph";
+import { graphOf, isTrouble, NODE_HEIGHT, NODE_WIDTH, perSecond } from "./graph";
 
 const call = (caller: string, callee: string) => ({ caller, callee, requests: 1, errors: 0, error_rate: 0, mean_ms: 1 });
 const layer = (graph: ReturnType<typeof graphOf>, service: string) => graph.places.get(service)?.layer;
@@ -30,6 +30,15 @@ describe("the layers of the map", () => {
     const graph = graphOf([], [call("a", "b"), call("b", "b"), call("own", "own")]);
     expect(graph.loops.map((one) => one.dependency.caller)).toEqual(["b", "own"]);
     expect(graph.loops.every((one) => one.labelY > 0 && one.labelX > 0)).toBe(true);
+  });
+
+  it("keep services without calls below all others, in their columns, with room for what they call themselves", () => {
+    const { places, height, width } = graphOf(["alone"], [call("a", "b"), call("a", "c"), call("b", "a"), call("own", "own")]);
+    const lowest = Math.max(...["a", "b", "c"].map((name) => (places.get(name)?.y ?? 0) + NODE_HEIGHT));
+    const [alone, own] = [places.get("alone"), places.get("own")];
+    expect(Math.min(alone?.y ?? 0, own?.y ?? 0)).toBeGreaterThanOrEqual(lowest + 40);
+    expect([alone?.x, own?.x]).toEqual([places.get("a")?.x, places.get("b")?.x]);
+    expect([...places.values()].every(({ x, y }) => x + NODE_WIDTH <= width && y + NODE_HEIGHT <= height)).toBe(true);
   });
 
   it("divide by the seconds in which somebody counted, and call 1 % trouble", () => {

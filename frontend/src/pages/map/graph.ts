@@ -13,7 +13,8 @@ const LABEL_T = 0.62; // along a line, whose control points are half-way: its pl
 const LABEL_X = 1.5 * LABEL_T * (1 - LABEL_T) + LABEL_T ** 3;
 const LABEL_Y = 3 * LABEL_T ** 2 - 2 * LABEL_T ** 3;
 const MARGIN = 12;
-const ALONE_COLUMNS = 5; // services without calls stand in rows below
+const ALONE_GAP = 44; // services without calls stand in rows below the others, with room for a call to oneself
+const ALONE_COLUMNS = 4; // at least
 const SWEEPS = 8;
 
 export interface Place {
@@ -183,13 +184,14 @@ export function graphOf(services: readonly string[], edges: readonly Dependency[
     const [from, to] = [places.get(edge.caller), places.get(edge.callee)];
     return from === undefined || to === undefined || from === to ? [] : [wire(edge, from, to)];
   });
+  const deepest = wires.some((one) => one.backward) ? NODE_HEIGHT : 0;
   const columns = Math.max(layers.length, ALONE_COLUMNS);
-  const below = height + (wires.some((one) => one.backward) ? NODE_HEIGHT : 0) - (tallest === 0 ? MARGIN : 0);
+  const below = tallest === 0 ? MARGIN : height - MARGIN + deepest + ALONE_GAP;
   alone.forEach((service, index) =>
     places.set(service, {
       service,
       layer: 0,
-      x: MARGIN + (index % columns) * (NODE_WIDTH + GAP_Y),
+      x: MARGIN + (index % columns) * (NODE_WIDTH + GAP_X),
       y: below + Math.floor(index / columns) * (NODE_HEIGHT + GAP_Y),
     }),
   );
@@ -197,13 +199,13 @@ export function graphOf(services: readonly string[], edges: readonly Dependency[
     const place = places.get(edge.caller);
     return edge.caller !== edge.callee || place === undefined ? [] : [loop(edge, place)];
   });
-  const deepest = wires.some((one) => one.backward) ? NODE_HEIGHT : 0;
-  const aloneWidth = Math.min(alone.length, columns) * (NODE_WIDTH + GAP_Y) - GAP_Y;
+  const widest = Math.max(layers.length, Math.min(alone.length, columns));
+  const lowest = below + Math.ceil(alone.length / columns) * (NODE_HEIGHT + GAP_Y) - GAP_Y + MARGIN;
   return {
     places,
     wires,
     loops,
-    width: 2 * MARGIN + Math.max(0, layers.length * (NODE_WIDTH + GAP_X) - GAP_X, aloneWidth),
-    height: alone.length === 0 ? height + deepest : below + Math.ceil(alone.length / columns) * (NODE_HEIGHT + GAP_Y),
+    width: 2 * MARGIN + Math.max(0, widest * (NODE_WIDTH + GAP_X) - GAP_X),
+    height: alone.length === 0 ? height + deepest : lowest,
   };
 }

@@ -20,6 +20,7 @@ export function FindBox({ text, found, server, at, onText, onStep }: Props) {
     <div className="find" role="search" aria-label="Within the trace">
       <input
         type="search"
+        name="find"
         value={text}
         maxLength={TEXT_MAX}
         placeholder="Find in this trace"

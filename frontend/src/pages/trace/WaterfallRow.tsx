@@ -5,8 +5,7 @@ import { Icon } from "../../ui/Icon";
 import type { Piece } from "./critical";
 import type { Row } from "./layout";
 
-const INDENT_PX = 14;
-const INDENT_MAX_PX = 168;
+const INDENTS_MAX = 12; // whatever is deeper starts there
 const LABEL_SHARE = 0.13; // of the width, that a label needs beside its bar
 
 const NAME_SHOWN_MAX = 500; // more never fits
@@ -92,7 +91,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: Props) {
       style={{ top }}
       onClick={() => onSelect(id)}
     >
-      <span className="wrow__name" style={{ paddingLeft: Math.min(row.depth * INDENT_PX, INDENT_MAX_PX) }}>
+      <span className="wrow__name" style={{ paddingLeft: `calc(${Math.min(row.depth, INDENTS_MAX)} * var(--indent))` }}>
         {row.children > 0 ? (
           <span
             className="wrow__fold"
