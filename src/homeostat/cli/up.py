@@ -1,5 +1,6 @@
 """``homeostat up`` and ``homeostat check``."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +21,12 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on.")] = False,
 ) -> None:
     """Run Homeostat until Ctrl-C: API and dashboard, receivers, and the loop."""
-    from homeostat.core.config import Config
-    from homeostat.server import serve
-
+    gc.disable()  # what is imported stays: to look through all of it again and again is a tenth of the start
+    try:
+        from homeostat.core.config import Config
+        from homeostat.server import serve
+    finally:
+        gc.enable()
     path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
     serve(_read(path) if path else Config(), verbose=verbose)
 

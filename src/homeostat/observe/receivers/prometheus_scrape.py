@@ -70,7 +70,9 @@ class Scraper:
         self._parsers = anyio.CapacityLimiter(_PARSERS_MAX)
 
     async def run(self) -> None:
-        """Never returns of itself."""
+        """Never returns of itself while there are targets."""
+        if not self.states:
+            return  # a client costs a start a tenth of a second: it reads every certificate authority there is
         async with client_of_targets() as client, anyio.create_task_group() as tasks:
             for state in self.states:
                 work = partial(self._keep_scraping, client, state)

@@ -22,6 +22,7 @@ from homeostat.core.errors import BadRequestError
 from homeostat.net import bind, bound_port
 from homeostat.observe.decode.metrics import decode_metrics
 from homeostat.observe.intake import Receipt
+from homeostat.observe.receivers import prometheus_scrape
 from homeostat.observe.receivers.prometheus_otlp import OtlpMetrics
 from homeostat.observe.receivers.prometheus_scrape import BODY_BYTES_MAX, Scraper, TargetState, client_of_targets
 from homeostat.observe.receivers.prometheus_text import SAMPLES_MAX, Translation, read
@@ -185,6 +186,14 @@ async def _bench(timeout: timedelta = timedelta(seconds=10)) -> AsyncGenerator[_
     scraper = Scraper([config], submit, refused.append, HandClock())
     async with http_server.serving(target, listener):
         yield _Bench(scraper, scraper.states[0], target, taken, refused)
+
+
+async def test_without_targets_no_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def submit(payload: bytes) -> Receipt:
+        raise AssertionError(payload)
+
+    monkeypatch.setattr(prometheus_scrape, "client_of_targets", None)
+    await Scraper([], submit, list[str]().append, HandClock()).run()
 
 
 async def test_a_scrape_tells_what_is_shown_and_how_it_went() -> None:
