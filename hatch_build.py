@@ -29,7 +29,11 @@ IGNORED_PARTS = frozenset({"node_modules", ".vite", "dist"})
 STATIC = Path("src/homeostat/web/static")
 DIGEST = ".digest"
 OUTPUT_LINES = 40
-COMPILED = ("homeostat.observe.decode.span_walk", "homeostat.observe.sampling.key_places")
+COMPILED = (
+    "homeostat.observe.decode.pair_walk",
+    "homeostat.observe.decode.span_walk",
+    "homeostat.observe.sampling.key_places",
+)
 COMPILERS = ["cython>=3.1", "setuptools>=65"]
 
 

@@ -4,13 +4,14 @@ import random
 import shutil
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from homeostat.observe.decode import traces
+from homeostat.observe.decode import serialized, traces
 from homeostat.observe.decode.serialized import is_serialized, whole_table
 from homeostat.store.telemetry.schema import column
 
@@ -84,6 +85,14 @@ def _told(decoded: traces.Decoded) -> tuple[list[str], Sequence[traces.Outcome]]
     return sorted(map(repr, whole_table(decoded.table.to_batches()).to_pylist())), decoded.outcomes
 
 
+def _read(requests: Sequence[bytes]) -> tuple[list[str], Sequence[traces.Outcome]]:
+    """The same, told by the library alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traces, "Walk", None)
+        patch.setattr(serialized, "pair_walk", None)
+        return _told(traces.decode(requests))
+
+
 def _walked(request: bytes) -> bool:
     assert traces.Walk is not None
     return traces.Walk().add(request) is not None
@@ -114,8 +123,7 @@ def test_what_the_walk_takes_of_mutated_requests_the_library_reads_alike() -> No
             mutated[chance.randrange(len(mutated))] = chance.randrange(256)
         if _walked(bytes(mutated)):
             taken += 1
-            walked, read = traces.decode_for_sampling([bytes(mutated)]), traces.decode_by_library([bytes(mutated)])
-            assert _told(walked) == _told(read)
+            assert _told(traces.decode_for_sampling([bytes(mutated)])) == _read([bytes(mutated)])
     assert taken > 100
 
 
@@ -150,7 +158,7 @@ def test_an_unusual_attribute_is_read_by_the_library_and_spoils_nobody_elses_spa
     assert not _walked(unusual)
     usual = _full()
     requests = [usual, unusual, usual]
-    assert _told(traces.decode_for_sampling(requests)) == _told(traces.decode_by_library(requests))
+    assert _told(traces.decode_for_sampling(requests)) == _told(traces.decode(requests)) == _read(requests)
 
 
 @needs_walk
@@ -194,7 +202,37 @@ def test_attributes_stay_serialized_and_are_the_bytes_that_came() -> None:
     assert attributes.to_pylist() == [[pair.SerializeToString()]]
 
 
+@needs_walk
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x0a",
+        b"\x0a\x05a",
+        b"\x12\x02\x18\x01",
+        b"\x0a\x01a\x1a\x00",
+        b"\x0a\x01a\x12\x01\x18",
+        b"\x0a\x01a\x12\x09",
+    ],
+)
+def test_pairs_of_another_form_are_left_to_the_library(content: bytes) -> None:
+    assert serialized.pair_walk is not None
+    texts, places = np.empty(9, np.uint8), np.empty(2, np.int32)
+    offsets, data = np.array([0, len(content)], np.int32), np.frombuffer(content, np.uint8)
+    assert serialized.pair_walk.read(offsets, data, texts, places, texts.copy(), places.copy(), places.copy()) is None
+
+
+@needs_walk
+@pytest.mark.parametrize(("keys", "values", "places"), [(2, 9, 2), (9, 2, 2), (9, 9, 1)])
+def test_pairs_that_do_not_fit_the_room_are_not_written_behind_it(keys: int, values: int, places: int) -> None:
+    assert serialized.pair_walk is not None
+    content = KeyValue(key="key", value=AnyValue(string_value="value")).SerializeToString()
+    room = np.empty(keys, np.uint8), np.empty(places, np.int32), np.empty(values, np.uint8), np.empty(2, np.int32)
+    offsets, data = np.array([0, len(content)], np.int32), np.frombuffer(content, np.uint8)
+    assert serialized.pair_walk.read(offsets, data, *room, np.empty(1, np.int32)) is None
+
+
 def test_without_the_walk_the_library_does_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "Walk", None)
     request = _full()
-    assert _told(traces.decode_for_sampling([request])) == _told(traces.decode_by_library([request]))
+    assert _told(traces.decode_for_sampling([request])) == _read([request])

@@ -15,7 +15,13 @@ import pyarrow as pa
 
 from homeostat.observe.decode.schema import FULL_PAIRS, LEAN_PAIRS
 from homeostat.observe.decode.values import pairs_map, value_text
+from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import SPAN_SCHEMA
+
+try:
+    from homeostat.observe.decode import pair_walk
+except ImportError:  # there was no compiler when the package was built
+    pair_walk = None
 
 _PLACE: Final = SPAN_SCHEMA.get_field_index("attributes")
 _COLUMN: Final = pa.field("attributes", pa.list_(pa.field("item", pa.binary(), nullable=False)))
@@ -33,6 +39,7 @@ _DOUBLE: Final = 0x21
 _HIGH: Final = np.uint64(0x8080808080808080)
 _PAD_BYTES: Final = 160  # a place that a length of one byte leads to lies inside, whatever the length
 _FIRST_BYTES: Final = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
+_INT32_MAX: Final = 2**31 - 1
 _MANY: Final = 4  # a quarter of the attributes looked at one by one: reading all of them at once is no dearer
 
 Places = npt.NDArray[np.int64]
@@ -77,8 +84,38 @@ def _map(attributes: pa.ListArray) -> pa.MapArray:
     first = offsets[0].as_py() if len(offsets) else 0
     if first:
         offsets = pa.array(offsets.to_numpy() - np.int32(first))
-    pairs = _parsed(attributes.flatten())
+    entries = attributes.flatten()
+    texts = _walked(entries)
+    if texts is not None:
+        return pa.MapArray.from_arrays(offsets, *texts)
+    pairs = _parsed(entries)
     return pairs_map(offsets, pairs.column("key"), pairs.column("value"))
+
+
+def _walked(entries: pa.BinaryArray) -> tuple[pa.StringArray, pa.StringArray] | None:
+    """Keys and values by our own walk; None where that was not built, or leaves them to the library."""
+    count, size = len(entries), entries.total_values_length if len(entries) else 0
+    if pair_walk is None or not count or size + count * pair_walk.NUMBER_BYTES > _INT32_MAX:
+        return None
+    starts = np.frombuffer(entries.buffers()[1], dtype=np.int32, count=count + 1, offset=4 * entries.offset)
+    data = np.frombuffer(entries.buffers()[2], dtype=np.uint8)
+    keys, values = np.empty(size, np.uint8), np.empty(size + count * pair_walk.NUMBER_BYTES, np.uint8)
+    key_ends, value_ends, others = (np.empty(count + 1, np.int32) for _ in range(3))
+    odd = pair_walk.read(starts, data, keys, key_ends, values, value_ends, others)
+    if odd is None:
+        return None
+    texts = _text_column(values, value_ends)
+    if odd:
+        where = others[:odd]
+        is_odd = np.zeros(count, dtype=np.bool_)
+        is_odd[where] = True
+        texts = pc.replace_with_mask(texts, pa.array(is_odd), texts_of(entries.take(pa.array(where))))
+    return _text_column(keys, key_ends), texts
+
+
+def _text_column(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.StringArray:
+    data.resize(int(offsets[-1]), refcheck=False)  # what was too much is given back: spans are held for a minute
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 def _parsed(entries: pa.BinaryArray) -> pa.RecordBatch:

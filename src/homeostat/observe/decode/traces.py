@@ -28,7 +28,7 @@ from homeostat.observe.decode.common import (
 )
 from homeostat.observe.decode.counting import TRACE_LEVELS
 from homeostat.observe.decode.schema import FULL, FULL_SERIALIZED, LEAN, LEAN_SERIALIZED
-from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA, is_serialized, joined, may_stay
+from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA, is_serialized, joined, may_stay, whole_table
 from homeostat.observe.decode.span_columns import table_of
 from homeostat.observe.decode.span_parts import (
     ATTRIBUTES_MAX,
@@ -66,7 +66,10 @@ __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know o
 
 def decode(requests: Sequence[bytes]) -> Decoded:
     """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
-    return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
+    if Walk is None:
+        return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
+    decoded = decode_for_sampling(requests)
+    return Decoded(whole_table(decoded.table.to_batches()), decoded.outcomes)
 
 
 def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
@@ -82,7 +85,16 @@ def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
     others = decode_by_library(unusual)
     left = iter(others.outcomes)
     outcomes = tuple(next(left) if counts is None else _outcome(*counts) for counts in found)
-    return Decoded(joined([walked, others.table]), outcomes)
+    table = joined([walked, others.table]).unify_dictionaries().combine_chunks()
+    return Decoded(table.take(pa.array(_order(outcomes, [counts is None for counts in found]))), outcomes)
+
+
+def _order(outcomes: Sequence[Outcome], is_unusual: Sequence[bool]) -> Rows:
+    """Where the rows of each request lie, those of unusual requests behind all others, in the order of requests."""
+    rows = np.array([outcome.accepted for outcome in outcomes], dtype=np.int64)
+    last = np.array(is_unusual)
+    request_of_row = np.concatenate([np.repeat(np.flatnonzero(which), rows[which]) for which in (~last, last)])
+    return np.argsort(request_of_row, kind="stable")
 
 
 def decode_by_library(requests: Sequence[bytes]) -> Decoded:

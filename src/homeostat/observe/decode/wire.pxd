@@ -1,7 +1,7 @@
 # cython: language_level=3
-"""Protobuf's wire format for ``span_walk``: reading it with every step checked, and what an attribute must look like.
+"""Protobuf's wire format for ``span_walk`` and ``pair_walk``: reading it with every step checked, and attributes.
 
-A ``Cursor`` never moves behind its end: ``read_varint``, ``take`` and ``skip`` are the only functions that move it.
+A ``Cursor`` never moves behind its end: ``read_varint`` and ``take`` are the only functions that move it.
 Whatever is malformed, unusual or too deep is ``UNSURE``: the library's decoder then has the last word about it.
 """
 

@@ -46,7 +46,7 @@ _VIEWS_MAX: Final = 3  # a query that loses a file to compaction looks again, th
 class FlushPolicy:
     """When hot rows become a segment, and the log before them can go."""
 
-    rows: int = 98_304
+    rows: int = 65_536
     bytes: int = 64 << 20
     age_s: float = 60.0  # of the oldest row, or request, that no checkpoint covers
     log_bytes: int = 256 << 20  # of requests behind the last checkpoint, whatever became of their rows
