@@ -22,8 +22,9 @@ cdef struct Text:
 cdef inline bint _append(Text* text, const void* content, Py_ssize_t size) noexcept nogil:
     if size > text.room - text.size:
         return False
-    memcpy(text.data + text.size, content, size)
-    text.size += size
+    if size:  # nothing may be copied to nowhere
+        memcpy(text.data + text.size, content, size)
+        text.size += size
     return True
 
 
@@ -96,6 +97,7 @@ def read(
     cdef Py_ssize_t size = data.shape[0]
     cdef Py_ssize_t place
     cdef Py_ssize_t other_count = 0
+    cdef const uint8_t* content = &data[0] if size else NULL
     cdef Cursor pair
     cdef Text key_text
     cdef Text value_text
@@ -111,8 +113,8 @@ def read(
             if not 0 <= offsets[place] <= offsets[place + 1] <= size:
                 fine = False
                 break
-            pair.at = &data[0] + offsets[place]
-            pair.end = &data[0] + offsets[place + 1]
+            pair.at = content + offsets[place]
+            pair.end = content + offsets[place + 1]
             if not _append_pair(pair, &key_text, &value_text, &is_other):
                 fine = False
                 break

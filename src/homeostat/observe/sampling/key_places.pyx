@@ -47,7 +47,7 @@ def find(
             begin = 0
             for key in range(key_count):
                 key_length = key_ends[key] - begin
-                if key_length == length and memcmp(content + start, wanted + begin, length) == 0:
+                if key_length == length and (not length or memcmp(content + start, wanted + begin, length) == 0):
                     if found < room:
                         places[found], which[found] = <int32_t> place, <int32_t> key
                         found += 1
