@@ -308,6 +308,7 @@ _WHOLE = [b"".join(_PARTS[:2]), *_PARTS]
     st.lists(st.lists(st.sampled_from(_WHOLE), max_size=3), min_size=1, max_size=200),
     st.integers(0, 60),
 )
+@settings(max_examples=60, deadline=None)
 def test_labels_are_told_apart_by_where_one_ends_and_not_by_their_bytes_alone(
     rows: list[list[bytes]], start: int
 ) -> None:

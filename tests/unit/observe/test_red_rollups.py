@@ -174,6 +174,7 @@ ADDED = st.lists(st.tuples(st.integers(0, 599), st.lists(st.integers(0, 5), min_
 
 
 @given(before=ADDED, after=ADDED, start_s=st.sampled_from([0, 120]), end_s=st.integers(0, 660))
+@settings(max_examples=80, deadline=None)
 def test_minutes_are_the_sums_of_their_seconds_however_often_one_asks(
     before: list[tuple[int, list[int]]], after: list[tuple[int, list[int]]], start_s: int, end_s: int
 ) -> None:

@@ -284,6 +284,7 @@ def test_every_word_of_a_body_is_found_in_it_however_it_is_written(before: str, 
     st.integers(0, 5),
     st.integers(1, 20),
 )
+@settings(deadline=None, max_examples=60)
 def test_the_index_holds_the_very_words_that_a_search_asks_for(
     bodies: list[str | None], skipped: int, rows: int
 ) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.store.telemetry.rollup_files import (
@@ -125,6 +125,7 @@ def test_a_month_of_hours_is_read_from_few_files_whatever_the_hour() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 20 * 24)), max_size=60))
+@settings(max_examples=60, deadline=None)
 def test_merging_ends_whatever_levels_an_earlier_version_left(found: list[tuple[int, int]]) -> None:
     lengths = {3: HOUR_S, 4: DAY_S, 5: WEEK_S}  # what 4 and 5 meant before there were quarters
     rollups = [
