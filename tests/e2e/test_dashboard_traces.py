@@ -231,6 +231,15 @@ def test_a_page_opened_by_its_address_comes_without_a_place_holder_for_its_code(
         assert "Loading the page" not in page.evaluate("window.placeHolders"), path
 
 
+def test_a_page_whose_code_cannot_be_had_says_so(page: Page, market_place: Running) -> None:
+    page.route("**/assets/ServiceMap-*.js", lambda route: route.abort())
+    page.goto(f"{market_place.url}/map")
+    expect(page.get_by_role("alert")).to_contain_text("This page could not be shown")
+    page.unroute("**/assets/ServiceMap-*.js")
+    page.get_by_role("button", name="Reload the page").click()
+    expect(page.locator(".node").first).to_be_visible()
+
+
 def test_the_page_of_a_trace_asks_for_nothing_twice(page: Page, market_place: Running) -> None:
     trace_id = _traces(market_place, "limit=1")[0]
     asked: list[str] = []
