@@ -7,7 +7,7 @@ what the store had when the process starts.
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 TOPOLOGY_S = 600  # calls of the last ten minutes count as dependencies
 SCENE_S_MAX = 60  # of an incident's time; what is measured for its cause is its beginning
+STARVED_SCENE_S = 6  # on a starved machine nobody is surely the cause before, and
+STARVED_NEWEST_S = 3  # it has to be the cause in the last seconds as well
 BEFORE_S = 1  # what slows a caller down has ended, and is counted, in the second before
 LATE_S = 10  # learned spans may be this late: a bad look marks this much of the time before it
 EXAMPLES_TIMEOUT_S = 0.5
@@ -233,12 +235,20 @@ class Detection:
         start_s -= BEFORE_S
         complete_s = complete_end_s(self._red, now)
         end_s = max(start_s + 1, min(complete_s or now_s, start_s + SCENE_S_MAX))
+        topology = Topology(self._red.edges(now_s - TOPOLOGY_S, now_s + 1))
+        scene = self._scene_between(start_s, end_s, topology, flag_changes)
+        if self.starved() and end_s - start_s >= STARVED_SCENE_S:
+            newest = self._scene_between(end_s - STARVED_NEWEST_S, end_s, topology, flag_changes)
+            scene = replace(scene, newest=newest)
+        return scene
+
+    def _scene_between(self, start_s: int, end_s: int, topology: Topology, flag_changes: list[FlagChange]) -> Scene:
         points = {point.service: point for point in self._red.window(start_s, end_s)}
         pasts = {name: self._baselines.of((name, None)) for name in points}
         return Scene(
             points=points,
             edges=self._red.edges(start_s, end_s),
-            topology=Topology(self._red.edges(now_s - TOPOLOGY_S, now_s + 1)),
+            topology=topology,
             usual_mean_ms={name: past.mean_ms for name, past in pasts.items() if past.mean_ms is not None},
             usual={name: UsualOwn(past.mean_self_ms or 0.0, past.mean_door_ms) for name, past in pasts.items()},
             flag_changes=flag_changes,

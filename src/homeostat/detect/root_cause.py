@@ -32,6 +32,7 @@ STANDS_OUT = 0.6  # share of one service
 HOST_CONFIDENCE = 0.9  # an issue of the machine itself: it was measured
 ALIKE_MIN = 3  # so many services that are slower than usual, and none of them far beyond the others
 ALIKE_CONFIDENCE = 0.3  # too little to act upon
+PERSISTS = 0.5  # share of the newest seconds, of one that stands out on a starved machine
 STARVED_CONFIDENCE = 0.45  # of slow services on it: by exclusion, and not sure enough to decide what belongs together
 
 
@@ -55,6 +56,7 @@ class Scene:
     process_services: Mapping[str, str]  # process name -> service.name
     usual: Mapping[str, UsualOwn] = field(default_factory=dict[str, UsualOwn])
     host: SensorEvent | None = None  # what is known of the machine that the processes run on, where it is starved
+    newest: "Scene | None" = None  # on such a machine the last seconds of it alone, once it is long enough
 
     def usual_own(self, service: str) -> UsualOwn:
         """Nothing, where it is not known yet."""
@@ -96,7 +98,10 @@ def explain(issues: Sequence[Issue], scene: Scene) -> RootCause | None:
     if change is not None and (_gap_s(began, change) <= FLAG_NEAR_S or not _stands_out(blame)):
         return _changed_flag(issues, change, blame)
     if blame is not None and blame.top is not None:
-        return _blamed_service(blame, scene)
+        if blame.unit == "errors" or scene.host is None or _persists(blame.top[0], issues, scene):
+            return _blamed_service(blame, scene)
+        if scene.newest is None or not _runs_here(issues, scene):
+            return _blamed_service(blame, scene, at_most=STARVED_CONFIDENCE)
     if scene.host is not None and _runs_here(issues, scene):
         return _starved(f"{scene.host.detail[:1].upper()}{scene.host.detail[1:]}.", STARVED_CONFIDENCE)
     return _nothing_measured(issues, scene)
@@ -151,6 +156,19 @@ def _changed_flag(issues: Sequence[Issue], change: FlagChange, blame: Blame | No
     )
 
 
+def _persists(service: str, issues: Sequence[Issue], scene: Scene) -> bool:
+    """Does a slow service on a starved machine stand out in the newest seconds as well?
+
+    There any process may get no processor for a second, by chance: then it stands out in that second alone.
+    """
+    if service not in scene.process_services.values():
+        return True
+    if scene.newest is None:
+        return False
+    top = latency_blame(scene.newest, _scope(issues, scene)).top
+    return top is not None and top[0] == service and top[1] >= PERSISTS
+
+
 def _runs_here(issues: Sequence[Issue], scene: Scene) -> bool:
     """Is one of the slow services on the machine that is starved?"""
     here = set(scene.process_services.values())
@@ -166,13 +184,13 @@ def _starved(detail: str, confidence: float) -> RootCause:
     )
 
 
-def _blamed_service(blame: Blame, scene: Scene) -> RootCause:
+def _blamed_service(blame: Blame, scene: Scene, *, at_most: float = BLAME_CONFIDENCE_MAX) -> RootCause:
     assert blame.top is not None
     service, share = blame.top
     what = "errors began" if blame.unit == "errors" else "added time was spent"
     return RootCause(
         resource=resources.service(service),
-        confidence=round(min(BLAME_CONFIDENCE_MAX, share), 2),
+        confidence=round(min(at_most, share), 2),
         reason=f"{share:.0%} of the {what} in {service}.",
         evidence=(*_blame_lines(blame), *(() if scene.host is None else (_beside(scene.host),))),
         self_error_share=_top_share(blame, "errors"),
@@ -216,11 +234,7 @@ def _blame_lines(blame: Blame) -> tuple[str, ...]:
 
 def _best_blame(issues: Sequence[Issue], scene: Scene) -> Blame | None:
     """By errors or by time, as the issues are; with both kinds, whichever one service explains more of."""
-    affected = {scene.service_of(issue.resource) for issue in issues}
-    # A caller of another affected service has its trouble from there, as far as this incident goes: what else it
-    # calls may be sick of something else, in an incident of its own.
-    deepest = [one for one in affected if not (scene.topology.below(one) - {one}) & affected] or affected
-    scope = affected.union(*(scene.topology.below(service) for service in deepest))
+    scope = _scope(issues, scene)
     types = {issue.type for issue in issues}
     blames = [
         blame
@@ -231,6 +245,15 @@ def _best_blame(issues: Sequence[Issue], scene: Scene) -> Blame | None:
         if wanted in types and blame.top is not None
     ]
     return max(blames, key=lambda blame: blame.top[1] if blame.top else 0.0, default=None)
+
+
+def _scope(issues: Sequence[Issue], scene: Scene) -> set[str]:
+    """The services in which the trouble may have begun."""
+    affected = {scene.service_of(issue.resource) for issue in issues}
+    # A caller of another affected service has its trouble from there, as far as this incident goes: what else it
+    # calls may be sick of something else, in an incident of its own.
+    deepest = [one for one in affected if not (scene.topology.below(one) - {one}) & affected] or affected
+    return affected.union(*(scene.topology.below(service) for service in deepest))
 
 
 def error_blame(scene: Scene, scope: set[str]) -> Blame:

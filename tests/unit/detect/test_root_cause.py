@@ -221,6 +221,11 @@ def crowd(*, frozen: str | None = None, common_ms: float = 0.0, host: SensorEven
     )
 
 
+def lasting(made: Scene, newest: Scene | None = None) -> Scene:
+    """A scene whose newest seconds are like all of it, or like another."""
+    return replace(made, newest=made if newest is None else newest)
+
+
 SLOW = [issue(service, IssueType.HIGH_LATENCY) for service in CHAIN]
 
 
@@ -230,11 +235,29 @@ SLOW = [issue(service, IssueType.HIGH_LATENCY) for service in CHAIN]
 def test_a_frozen_service_stands_out_also_where_all_are_slow(
     frozen: str, common_ms: float, host: SensorEvent | None
 ) -> None:
-    cause = explain(SLOW, crowd(frozen=frozen, common_ms=common_ms, host=host))
+    cause = explain(SLOW, lasting(crowd(frozen=frozen, common_ms=common_ms, host=host)))
     assert cause is not None
     assert cause.resource == f"service:{frozen}"
     assert cause.confidence >= 0.6
     assert any(PSI in line for line in cause.evidence) == (host is not None)
+
+
+def test_on_a_starved_machine_nobody_is_surely_the_cause_at_once() -> None:
+    cause = explain(SLOW, crowd(frozen="checkout", common_ms=COMMON_MS, host=starved()))
+    assert cause is not None
+    assert cause.resource == "service:checkout"
+    assert cause.confidence < 0.5
+
+
+def test_who_got_no_processor_for_a_moment_is_not_the_cause_for_it() -> None:
+    moment = crowd(frozen="checkout", common_ms=COMMON_MS, host=starved())
+    cause = explain(SLOW, lasting(moment, newest=crowd(common_ms=COMMON_MS, host=starved())))
+    assert cause is not None
+    assert cause.resource == HOST
+    other = crowd(frozen="orders", common_ms=COMMON_MS, host=starved())
+    cause = explain(SLOW, lasting(moment, newest=other))
+    assert cause is not None
+    assert cause.resource == HOST
 
 
 def test_what_a_frozen_service_hears_late_is_not_blamed_on_whom_it_calls() -> None:
