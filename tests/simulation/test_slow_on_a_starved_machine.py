@@ -240,3 +240,18 @@ def test_an_ill_service_on_a_machine_that_is_not_starved_is_restarted_as_ever() 
         assert IssueType.HOST_STARVED not in {one.type for one in machine.state.issues_by_id.values()}
 
     run(lambda sim: Machine(sim).live(course), seed=7)
+
+
+def test_the_cause_that_was_healed_stays_the_cause_of_its_incident() -> None:
+    async def course(machine: Machine) -> None:
+        machine.fall_ill("checkout", 900.0)
+        await anyio.sleep(2)
+        machine.share = 0.97
+        with anyio.fail_after(30):
+            while not machine.restarted:
+                await anyio.sleep(0.5)
+        await all_closed(machine)
+        causes = {one.root_cause.resource for one in machine.state.incidents_by_id.values() if one.root_cause}
+        assert causes == {"service:checkout", HOST}  # of its own incident, and of the machine's
+
+    run(lambda sim: Machine(sim).live(course), seed=8)

@@ -182,7 +182,9 @@ class IncidentBook:
         cause = explain(members, known)
         if _is_unsure(cause) and now - first_bad_at > RECENT:
             cause = _surer(cause, explain(still_open, scene(now - RECENT)))
-        if now - incident.opened_at >= UNSETTLED:
+        # Once the sick one was healed, the newest seconds show only the machine.
+        healed_away = cause is not None and cause.resource == HOST and not _is_unsure(incident.root_cause)
+        if healed_away or now - incident.opened_at >= UNSETTLED:
             cause = _surer(incident.root_cause, cause)
         cause = _keep_examples(incident.root_cause, cause)
         services = tuple(sorted({*incident.affected_services, *_affected(members, known)}))
