@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from homeostat.core.errors import TelemetryRejectedError
 from homeostat.core.ports import Clock
+from homeostat.observe.decode.choice import Choice
 from homeostat.observe.decode.common import (
     Decoded,
     Outcome,
@@ -57,7 +57,7 @@ def logs_decoder(clock: Clock) -> Callable[[Sequence[bytes]], Decoded]:
 
 
 def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
-    of_request = _resource_logs(requests)
+    of_request = _CHOICE.parse(requests)
     resources = of_request.flatten()
     of_resource = resources.field("scope_logs")
     scopes = of_resource.flatten()
@@ -85,17 +85,6 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
     return table, [_outcome(*of_request) for of_request in counts]
 
 
-def _resource_logs(requests: list[bytes]) -> pa.ListArray:
-    """What the requests hold, read with no more than it takes. Raises TelemetryRejectedError."""
-    try:
-        found = _LEAN.list_to_record_batch(requests).column("resource_logs")
-        if not all(_is_read(values) for values in _values_in(found)):
-            found = _FULL.list_to_record_batch(requests).column("resource_logs")
-    except ValueError as error:
-        raise TelemetryRejectedError(f"The body is not an ExportLogsServiceRequest: {error}") from error
-    return found
-
-
 def _values_in(of_request: pa.ListArray) -> Iterator[pa.StructArray]:
     """Every column of AnyValue."""
     resources = of_request.flatten()
@@ -113,6 +102,16 @@ def _is_read(values: pa.StructArray) -> bool:
         return True
     found = (len(text) - text.null_count) + (len(whole) - whole.null_count)
     return found >= len(values) - values.null_count  # it is one of a kind: no value is both
+
+
+def _is_enough(of_request: pa.ListArray) -> bool:
+    """Whether the lean handler has seen everything there is."""
+    return all(_is_read(values) for values in _values_in(of_request))
+
+
+_CHOICE: Final = Choice(
+    _LEAN, _FULL, message="ExportLogsServiceRequest", column="resource_logs", is_enough=_is_enough
+)
 
 
 def _outcome(accepted: int, mended: int, untimed: int) -> Outcome:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from homeostat.core.errors import TelemetryRejectedError
 from homeostat.core.ports import Clock
+from homeostat.observe.decode.choice import Choice
 from homeostat.observe.decode.common import (
     Decoded,
     Outcome,
@@ -101,7 +101,7 @@ class _Points:
 
 
 def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
-    metrics = _metrics(_resource_metrics(requests))
+    metrics = _metrics(_CHOICE.parse(requests))
     parts = _points_of(metrics.metric)
     if not parts:
         return METRIC_SCHEMA.empty_table(), [Outcome()] * len(requests)
@@ -115,27 +115,18 @@ def _decode_list(now_ns: int, requests: list[bytes]) -> tuple[pa.Table, list[Out
     return table if valid.all() else table.filter(pa.array(valid)), outcomes
 
 
-def _resource_metrics(requests: list[bytes]) -> pa.ListArray:
-    """What the requests hold, read with no more than it takes. Raises TelemetryRejectedError."""
-    try:
-        found = _LEAN.list_to_record_batch(requests).column("resource_metrics")
-        if _has_rare(_metric_of(found)):
-            found = _FULL.list_to_record_batch(requests).column("resource_metrics")
-    except ValueError as error:
-        raise TelemetryRejectedError(f"The body is not an ExportMetricsServiceRequest: {error}") from error
-    return found
-
-
-def _metric_of(of_request: pa.ListArray) -> pa.StructArray:
-    return of_request.flatten().field("scope_metrics").flatten().field("metrics").flatten()
-
-
-def _has_rare(metric: pa.StructArray) -> bool:
-    """Whether the lean handler left anything serialized."""
+def _is_enough(of_request: pa.ListArray) -> bool:
+    """Whether the lean handler left nothing serialized."""
+    metric = of_request.flatten().field("scope_metrics").flatten().field("metrics").flatten()
     if any(pc.any(pc.is_valid(metric.field(name))).as_py() for name in _RARE_TYPES):
-        return True
+        return False
     points = [metric.field(name).field("data_points").values for name in METRIC_TYPES if name not in _RARE_TYPES]
-    return any(len(point.field("exemplars").values) for point in points)
+    return not any(len(point.field("exemplars").values) for point in points)
+
+
+_CHOICE: Final = Choice(
+    _LEAN, _FULL, message="ExportMetricsServiceRequest", column="resource_metrics", is_enough=_is_enough
+)
 
 
 def _metrics(of_request: pa.ListArray) -> _Metrics:

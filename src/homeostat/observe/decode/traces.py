@@ -6,14 +6,14 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from ptars._lib import MessageHandler
 
-from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode.choice import Choice
 from homeostat.observe.decode.common import (
     Decoded,
     Outcome,
@@ -107,41 +107,6 @@ def _outcome(spans: int, wrong_length: int, zero: int, cut: int) -> Outcome:
     return Outcome(spans, wrong_length + zero, reasons=tuple(reason for reason in reasons if reason[1]))
 
 
-class _Choice:
-    """Which handler to try: the lean one, unless it was not enough a short while ago. A race costs only time."""
-
-    _FULL_CALLS = 16
-
-    def __init__(self, lean: MessageHandler, full: MessageHandler) -> None:
-        self._lean = lean
-        self._full = full
-        self._full_left = 0
-
-    def parse(self, requests: list[bytes]) -> pa.ListArray:
-        """The requests as nested columns. Raises TelemetryRejectedError."""
-        try:
-            return self._parse(requests)
-        except ValueError as error:
-            raise _malformed(error) from error
-
-    def _parse(self, requests: list[bytes]) -> pa.ListArray:
-        if not self._full_left:
-            of_request = self._lean.list_to_record_batch(requests).column("resource_spans")
-            if _is_enough(of_request):
-                return of_request
-            self._full_left = self._FULL_CALLS
-        self._full_left -= 1
-        return self._full.list_to_record_batch(requests).column("resource_spans")
-
-
-_CHOICE = _Choice(LEAN, FULL)
-_SERIALIZED = _Choice(LEAN_SERIALIZED, FULL_SERIALIZED)
-
-
-def _malformed(error: ValueError) -> TelemetryRejectedError:
-    return TelemetryRejectedError(f"The body is not an ExportTraceServiceRequest: {error}")
-
-
 def _is_enough(of_request: pa.ListArray) -> bool:
     """Whether the lean handler has seen everything there is."""
     resources = of_request.flatten()
@@ -161,6 +126,14 @@ def _all_seen(values: pa.StructArray) -> bool:
     return present == len(values)
 
 
+def _choice(lean: MessageHandler, full: MessageHandler) -> Choice:
+    return Choice(lean, full, message="ExportTraceServiceRequest", column="resource_spans", is_enough=_is_enough)
+
+
+_CHOICE: Final = _choice(LEAN, FULL)
+_SERIALIZED: Final = _choice(LEAN_SERIALIZED, FULL_SERIALIZED)
+
+
 def _decode_list(requests: list[bytes]) -> tuple[pa.Table, list[Outcome]]:
     return _flatten(_CHOICE.parse(requests), len(requests))
 
@@ -174,7 +147,7 @@ def _decode_list_for_sampling(requests: list[bytes]) -> tuple[pa.Table, list[Out
         if may_stay(entries):
             return _flatten(of_request, len(requests))
     except ValueError as error:
-        raise _malformed(error) from error
+        raise _SERIALIZED.malformed(error) from error
     return _decode_list(requests)
 
 
