@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 
 import pyarrow as pa
 import pytest
@@ -297,6 +298,25 @@ def test_labels_that_are_remembered_are_bounded_and_forgetting_changes_nothing()
         assert small.column(column).to_pylist() == large.column(column).to_pylist()
     assert len(small._known) < 20
     assert json.loads(small.column(column).to_pylist()[7]) == {"k": "7"}
+
+
+def test_rows_that_are_remembered_count_like_their_texts() -> None:
+    unknown_field = b"\xd2\x01\x90\x4e" + bytes(10_000)  # number 26, which a KeyValue does not have
+    repeated = [pa_pair(n) for n in range(1000)]  # of all these one remains
+    small = Labels(bytes_max=200_000)
+    rows = [[unknown_field + bytes([0xD8, 1, n])] for n in range(64)] + [repeated[n:] for n in range(64)]
+    for row in rows:
+        text = small.column(pa.array([row], pa.list_(pa.binary()))).to_pylist()
+        assert text == (['{"k": "999"}'] if row[0] in repeated else ['{"": ""}'])
+        assert sum(sys.getsizeof(raw) for known in small._known for raw in known) <= 200_000
+    assert small._known  # the last of them
+
+
+def test_a_row_larger_than_all_that_may_be_remembered_is_read_and_forgets_nothing() -> None:
+    small = Labels(bytes_max=2000)
+    for row in ([pa_pair(1)], [pa_pair(n) for n in range(1000)]):
+        small.column(pa.array([row], pa.list_(pa.binary())))
+    assert list(small._known) == [(pa_pair(1),)]
 
 
 _KEY_ONLY, _VALUE_ONLY = KeyValue(key="k"), KeyValue(value=AnyValue(string_value="v"))

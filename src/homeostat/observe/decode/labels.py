@@ -5,6 +5,7 @@ Called by ``decode.metrics`` only.
 """
 
 import json
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from homeostat.observe.decode.values import plain
 from homeostat.store.telemetry.arrow import pc
 
 _KNOWN_BYTES_MAX: Final = 16 << 20
-_LABELS_COST: Final = 200  # bytes of an entry beside its texts
+_ENTRY_COST: Final = 100  # bytes of an entry beside its row and its text
 _MANY: Final = 32  # fewer rows are looked at one by one
 
 Indices = npt.NDArray[np.int64]
@@ -49,12 +50,19 @@ class Labels:
         text = self._known.get(row)
         if text is None:
             text = json_object(dict(_pair(raw) for raw in row))
-            self._bytes_left -= 2 * len(text) + _LABELS_COST
-            if self._bytes_left < 0:
-                self._known.clear()
-                self._bytes_left = self._bytes_max
-            self._known[row] = text
+            self._remember(row, text)
         return text
+
+    def _remember(self, row: tuple[bytes, ...], text: str) -> None:
+        """The row counts like its text: unknown fields and repeated keys make a long one with next to no text."""
+        cost = _ENTRY_COST + sys.getsizeof(text) + sys.getsizeof(row) + sum(map(sys.getsizeof, row))
+        if cost > self._bytes_max:
+            return
+        if cost > self._bytes_left:
+            self._known.clear()
+            self._bytes_left = self._bytes_max
+        self._bytes_left -= cost
+        self._known[row] = text
 
 
 def _distinct(lists: pa.ListArray) -> tuple[Indices, Indices]:
