@@ -43,9 +43,9 @@ WEEK_S: Final = 7 * DAY_S
 _FEW: Final = 8  # of one of the lower levels
 _HOUR_LEVEL: Final = 3
 _PERIODS: Final = {_HOUR_LEVEL: HOUR_S, 4: QUARTER_S, 5: DAY_S, 6: WEEK_S}
-_SETTLED_S: Final = (
-    45 * 60
-)  # after its end an hour, a quarter, a day or a week is merged: its seconds have become minutes
+_SETTLED_S: Final = 45 * 60
+"""So long after its end an hour, a quarter, a day or a week is merged: its seconds have become minutes."""
+
 _PIECE_ROWS: Final = 16_384
 _EDGE_PIECE_S: Final = HOUR_S
 
