@@ -13,6 +13,12 @@ describe("the waterfall", () => {
     expect(shape(spans)).toEqual(["a", "-b", "--d", "-c"]);
   });
 
+  it("puts the longer of two that begin together first, also where only the shift of a clock makes them", () => {
+    const columns = columnsOf([span("a", null, 0, 50), span("short", "a", 10, 5), span("long", "a", 12, 20)]);
+    const { rows } = layoutTrace(columns, new Map([[idOf("long"), -2]]));
+    expect(rows.map((row) => row.name)).toEqual(["a", "long", "short"]);
+  });
+
   it("counts what lies below", () => {
     const { rows } = layoutOf([span("a", null, 0, 9), span("b", "a", 1, 5), span("c", "b", 2, 1), span("d", "a", 7, 1)]);
     expect(rows.map((row) => row.descendants)).toEqual([3, 1, 0, 0]);

@@ -76,7 +76,9 @@ function byStart({ start, duration }: Times): Int32Array {
   let ordered = true; // the columns come so, unless clocks were shifted
   for (let index = 0; index < order.length; index += 1) {
     order[index] = index;
-    if (index > 0 && float(start, index) < float(start, index - 1)) ordered = false;
+    if (index === 0) continue;
+    const later = float(start, index) - float(start, index - 1);
+    if (later < 0 || (later === 0 && float(duration, index) > float(duration, index - 1))) ordered = false;
   }
   if (ordered) return order;
   return order.sort((a, b) => float(start, a) - float(start, b) || float(duration, b) - float(duration, a) || a - b);
