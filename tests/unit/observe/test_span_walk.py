@@ -2,7 +2,9 @@
 
 import random
 import shutil
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +13,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from homeostat.observe.decode import serialized, traces
+from homeostat.observe.decode import serialized, span_columns, traces
+from homeostat.observe.decode.counting import FIELDS_MAX, ROWS_MAX
 from homeostat.observe.decode.serialized import is_serialized, whole_table
+from homeostat.observe.decode.span_parts import ATTRIBUTES_MAX
 from homeostat.store.telemetry.schema import column
 
+HAS_COMPILER = shutil.which("cc") is not None and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+
 needs_walk = pytest.mark.skipif(
-    traces.Walk is None and shutil.which("cc") is None, reason="there is no C compiler here, so nothing was compiled"
+    traces.Walk is None and not HAS_COMPILER, reason="there is no C compiler here, so nothing was compiled"
 )
 
 
@@ -125,6 +131,140 @@ def test_what_the_walk_takes_of_mutated_requests_the_library_reads_alike() -> No
             taken += 1
             assert _told(traces.decode_for_sampling([bytes(mutated)])) == _read([bytes(mutated)])
     assert taken > 100
+
+
+def _headers(message: bytes, base: int, names: Sequence[int]) -> Iterator[int]:
+    """Where the tags and lengths of a message lie, and of those that its fields ``names[0]`` hold, and so on."""
+    at = 0
+    while at < len(message):
+        tag = message[at]
+        yield base + at
+        at += 1
+        if tag & 7 != 2:
+            at += {0: 1, 1: 8, 5: 4}[tag & 7]
+            continue
+        size, begin = _read_varint(message, at)
+        yield base + at
+        if names and tag >> 3 == names[0]:
+            yield from _headers(message[begin : begin + size], base + begin, names[1:])
+        at = begin + size
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+@needs_walk
+@pytest.mark.parametrize("length", [2, 5, 6, 10])
+@pytest.mark.parametrize("of", ["span", "event", "resource", "scope"])
+def test_a_tag_or_a_length_that_is_written_too_long_is_judged_by_the_library(of: str, length: int) -> None:
+    nested = AnyValue(
+        array_value=ArrayValue(values=[AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="k")]))])
+    )
+    pair = KeyValue(key="a", value=nested).SerializeToString()
+    good = _holding(pair, of)
+    assert _walked(good)
+    # a pair: tag length key tag length [AnyValue: tag length [ArrayValue: tag length [AnyValue: tag length [...]]]]
+    for place in _headers(pair, 0, [2, 5, 1, 6, 1]):
+        low = pair[place]
+        padded = bytes([low | 0x80, *[0x80] * (length - 2), 0])
+        bad = _holding(_grown(pair, place, padded), of)
+        assert not _walked(bad)
+        for decode in (traces.decode_for_sampling, traces.decode):
+            walked, read = decode([good, bad, good]), _read([good, bad, good])
+            assert _told(walked) == read
+
+
+def _grown(message: bytes, place: int, header: bytes) -> bytes:
+    """The message with another header at a place, and the lengths around it that fit."""
+    return _rebuilt(message, place, header, [2, 5, 1, 6, 1])
+
+
+def _rebuilt(message: bytes, place: int, header: bytes, names: Sequence[int]) -> bytes:
+    out, at = b"", 0
+    while at < len(message):
+        tag, tag_at = message[at], at
+        at += 1
+        head = header if tag_at == place else bytes([tag])
+        if tag & 7 != 2:
+            out += head + message[at : at + 1]
+            at += 1
+            continue
+        size, begin = _read_varint(message, at)
+        content = message[begin : begin + size]
+        if names and tag >> 3 == names[0] and begin <= place < begin + size:
+            content = _rebuilt(content, place - begin, header, names[1:])
+        out += head + (header if at == place else _varint(len(content))) + content
+        at = begin + size
+    return out
+
+
+def _holding(pair: bytes, of: str) -> bytes:
+    """A request with one span, and one attribute of it, of an event of it, of its resource or its scope."""
+    span = Span(trace_id=bytes([1] * 16), span_id=bytes([2] * 8)).SerializeToString()
+    if of == "span":
+        span += _field(9, pair)
+    if of == "event":
+        span += _field(11, _field(3, pair))
+    scope = (_field(1, _field(3, pair)) if of == "scope" else b"") + _field(2, span)
+    return _field(1, (_field(1, _field(1, pair)) if of == "resource" else b"") + _field(2, scope))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+@needs_walk
+@pytest.mark.parametrize("name", ["table_of", "whole_table"])
+def test_what_raises_after_the_walk_is_judged_request_by_request(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def unreadable(_: object) -> pa.Table:
+        raise ValueError("two parsers differ")
+
+    monkeypatch.setattr(traces, name, unreadable)
+    good, bad = _full(), b"\xff"
+    decoded = traces.decode([good, bad, good])
+    assert [outcome.error is None for outcome in decoded.outcomes] == [True, False, True]
+    assert decoded.outcomes[0].accepted == 6
+
+
+def test_an_acknowledged_attribute_that_can_not_be_read_is_left_out_and_holds_up_nothing() -> None:
+    fine = KeyValue(key="a", value=AnyValue(string_value="b")).SerializeToString()
+    column_type = serialized.SERIALIZED_SCHEMA.field("attributes").type
+    table = traces.decode_for_sampling([_of(), _of(), _of()]).table
+    attributes = pa.array([[fine, b"\x0a\x05a"], [], [fine]], column_type)
+    spans = table.set_column(table.schema.get_field_index("attributes"), table.schema.field("attributes"), attributes)
+    with pytest.raises(ValueError, match=r"\w"):
+        serialized.whole_table(spans.to_batches())
+    for rows in (spans, spans.slice(0, 1), spans.slice(1)):
+        read = serialized.acknowledged_table(rows.to_batches()).column("attributes").to_pylist()
+        assert read == [[("a", "b")], [], [("a", "b")]][: len(read)] or read == [[], [("a", "b")]]
+
+
+@needs_walk
+def test_the_walk_has_the_bounds_of_the_library_path() -> None:
+    from homeostat.observe.decode import span_walk
+
+    assert span_walk.LIMITS == (ATTRIBUTES_MAX, ROWS_MAX, FIELDS_MAX)
+    unknown = b"\x0a\x00" + b"\x18\x01" * FIELDS_MAX  # a field of no known number of a request
+    assert not _walked(unknown)
+    assert _walked(unknown[:-4])
+
+
+@needs_walk
+def test_large_resources_are_not_remembered_and_many_small_ones_within_a_bound() -> None:
+    texts = span_columns._Texts(lambda messages: [(message.as_py().hex(),) for message in messages])  # pyright: ignore[reportPrivateUsage]
+    for number in range(300):
+        texts.of(pa.array([bytes([number % 256]) * 40_000, f"{number}".encode()], pa.binary()))
+    remembered = texts._known  # pyright: ignore[reportPrivateUsage]
+    assert remembered.keys() == {f"{number}".encode() for number in range(300)}
+    for number in range(3_000):
+        texts.of(pa.array([f"{number:05}".encode() * 100], pa.binary()))
+    assert sum(len(message) + len(text[0]) for message, text in remembered.items()) <= 4 << 20
 
 
 @needs_walk

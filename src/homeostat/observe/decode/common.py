@@ -1,7 +1,8 @@
 """What the three decoders (``traces``, ``metrics``, ``logs``) share: outcomes, groups of requests, columns."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,15 +75,22 @@ def decode_groups(
 
 
 def _decoded(group: list[bytes], levels: Levels, decode_list: DecodeList) -> Rows:
-    """What ``decode_list`` makes of them. Raises TelemetryRejectedError.
-
-    ptars panics at a length of 2**64 - 1, and pyo3 makes of it an exception that is no Exception and has no name to
-    import: past every handler it would end the thread that takes telemetry in.
-    """
+    """What ``decode_list`` makes of them. Raises TelemetryRejectedError."""
     if any(has_too_many_rows(request, levels) for request in group):
         raise TelemetryRejectedError(f"More than {ROWS_MAX} spans, points or records. Send smaller batches.")
-    try:
+    with refusing_panics():
         return decode_list(group)
+
+
+@contextmanager
+def refusing_panics() -> Generator[None]:
+    """What ptars panics at becomes a TelemetryRejectedError.
+
+    It panics at a length of 2**64 - 1, and pyo3 makes of it an exception that is no Exception and has no name to
+    import: past every handler it would end the thread that takes telemetry in.
+    """
+    try:
+        yield
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise

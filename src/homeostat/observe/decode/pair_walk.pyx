@@ -103,7 +103,7 @@ def read(
     cdef Text value_text
     cdef bint is_other = False
     cdef bint fine = True
-    if key_offsets.shape[0] <= count or value_offsets.shape[0] <= count or others.shape[0] < count:
+    if count < 0 or key_offsets.shape[0] <= count or value_offsets.shape[0] <= count or others.shape[0] < count:
         return None
     key_text.data, key_text.size, key_text.room = &keys[0] if keys.shape[0] else NULL, 0, keys.shape[0]
     value_text.data, value_text.size, value_text.room = &values[0] if values.shape[0] else NULL, 0, values.shape[0]

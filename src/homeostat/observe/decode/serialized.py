@@ -5,6 +5,7 @@ that are going to be sampled carry ``list<binary>``, one KeyValue each, instead 
 makes the map. What nobody could read later must be refused before it is acknowledged: ``may_stay`` looks at each.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.decode.schema import FULL_PAIRS, LEAN_PAIRS
 from homeostat.observe.decode.values import pairs_map, value_text
 from homeostat.store.telemetry.arrow import pc
@@ -25,6 +27,8 @@ except ImportError:  # there was no compiler when the package was built
 
 _PLACE: Final = SPAN_SCHEMA.get_field_index("attributes")
 _COLUMN: Final = pa.field("attributes", pa.list_(pa.field("item", pa.binary(), nullable=False)))
+
+logger = logging.getLogger(__name__)
 
 SERIALIZED_SCHEMA: Final = SPAN_SCHEMA.set(_PLACE, _COLUMN)
 """SPAN_SCHEMA, attributes serialized."""
@@ -40,6 +44,7 @@ _HIGH: Final = np.uint64(0x8080808080808080)
 _PAD_BYTES: Final = 160  # a place that a length of one byte leads to lies inside, whatever the length
 _FIRST_BYTES: Final = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
 _INT32_MAX: Final = 2**31 - 1
+_UNREADABLE: Final = (ValueError, TelemetryRejectedError)
 _MANY: Final = 4  # a quarter of the attributes looked at one by one: reading all of them at once is no dearer
 
 Places = npt.NDArray[np.int64]
@@ -63,12 +68,45 @@ def whole(spans: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def whole_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Batches as one table, attributes as a map."""
+    """Batches as one table, attributes as a map. What can't be read raises ValueError or TelemetryRejectedError."""
     if not batches or not all(is_serialized(batch.column(_PLACE)) for batch in batches):
         return pa.Table.from_batches([whole(batch) for batch in batches], schema=SPAN_SCHEMA)
     table = pa.Table.from_batches(batches)
     attributes = table.column(_PLACE).combine_chunks()
     return table.set_column(_PLACE, SPAN_SCHEMA.field(_PLACE), _map(attributes))
+
+
+def acknowledged_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """The same of spans that were acknowledged: an attribute that can't be read is left out, and nothing is raised.
+
+    Each was looked at when it came. If two parsers ever differ about one, it must not hold up all other spans.
+    """
+    try:
+        return whole_table(batches)
+    except _UNREADABLE:
+        logger.exception("Attributes of acknowledged spans can't be read; they are left out")
+    return whole_table([_readable(batch) for batch in batches])
+
+
+def _readable(spans: pa.RecordBatch) -> pa.RecordBatch:
+    attributes = spans.column(_PLACE)
+    if not is_serialized(attributes):
+        return spans
+    entries = attributes.flatten()
+    fine = np.array([_is_readable(entries.slice(place, 1)) for place in range(len(entries))], dtype=np.bool_)
+    before = np.concatenate([[0], np.cumsum(fine)]).astype(np.int32)  # readable ones before each place
+    offsets = before[attributes.offsets.to_numpy() - attributes.offsets[0].as_py()]
+    columns = spans.columns
+    columns[_PLACE] = pa.ListArray.from_arrays(pa.array(offsets), entries.filter(pa.array(fine)), type=_COLUMN.type)
+    return pa.RecordBatch.from_arrays(columns, schema=spans.schema)
+
+
+def _is_readable(entry: pa.BinaryArray) -> bool:
+    try:
+        texts_of(entry)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:

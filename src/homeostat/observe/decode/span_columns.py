@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -10,14 +10,15 @@ import numpy.typing as npt
 import pyarrow as pa
 from ptars._lib import MessageHandler
 
-from homeostat.observe.decode.common import not_zero, null_where, objects, words
+from homeostat.observe.decode.common import CALL_BYTES_MAX, not_zero, null_where, objects, words
 from homeostat.observe.decode.schema import EVENTS, LINKS, RESOURCES, SCOPES
 from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA
 from homeostat.observe.decode.span_parts import empty_lists, events_column, links_column, unsampled
 from homeostat.store.telemetry.arrow import pc
 from homeostat.store.telemetry.schema import EVENT, LINK, UNKNOWN_SERVICE
 
-_REMEMBERED_MAX: Final = 4096  # resources and scopes: the same ones come with each request of a process
+_REMEMBERED_BYTES_MAX: Final = 4 << 20  # of resources, and of scopes: the same come with each request of a process
+_ENTRY_COST: Final = 300  # bytes of an entry beside its texts
 
 Blocks = Mapping[str, memoryview]
 Places = npt.NDArray[np.int32]
@@ -101,8 +102,18 @@ def _messages(blocks: Blocks, name: str, handler: MessageHandler) -> pa.ListArra
     offsets = _offsets(blocks[f"{name}s_end"])
     if not offsets[-1]:
         return None
-    decoded = handler.array_to_record_batch(_contents(blocks, name, pa.binary()))
-    return pa.ListArray.from_arrays(pa.array(offsets), decoded.to_struct_array())
+    serialized = _contents(blocks, name, pa.binary())
+    parts = [
+        handler.array_to_record_batch(serialized.slice(start, stop - start)).to_struct_array()
+        for start, stop in pairwise(_cuts(np.frombuffer(blocks[f"{name}_end"], dtype=np.int32)))
+    ]
+    return pa.ListArray.from_arrays(pa.array(offsets), parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
+
+
+def _cuts(ends: Places) -> list[int]:
+    """Where to cut messages into calls of a bounded size: ptars holds the interpreter lock."""
+    bounds = np.arange(CALL_BYTES_MAX, int(ends[-1]), CALL_BYTES_MAX)
+    return np.unique([0, *np.searchsorted(ends, bounds), len(ends)]).tolist()
 
 
 def _events(blocks: Blocks, count: int) -> pa.ListArray:
@@ -115,23 +126,35 @@ def _links(blocks: Blocks, count: int) -> pa.ListArray:
     return empty_lists(count, LINK) if links is None else links_column(links)
 
 
-@dataclass(frozen=True, slots=True)
 class _Texts:
-    """Texts of serialized messages, remembered: parsing one costs more than the spans that come with it."""
+    """Texts of serialized messages, remembered: parsing one costs more than the spans that come with it.
 
-    read: Callable[[pa.BinaryArray], Sequence[tuple[str, ...]]]
-    known: dict[bytes, tuple[str, ...]]
+    Bounded in bytes; forgets all when full. ``read`` gives the texts of each message.
+    """
+
+    def __init__(self, read: Callable[[pa.BinaryArray], Sequence[tuple[str, ...]]]) -> None:
+        self._read = read
+        self._known: dict[bytes, tuple[str, ...]] = {}
+        self._bytes = 0
 
     def of(self, messages: pa.BinaryArray) -> list[tuple[str, ...]]:
-        given = messages.to_pylist()
-        fresh = {message for message in given if message not in self.known}
-        if fresh:
-            if len(self.known) + len(fresh) > _REMEMBERED_MAX:
-                self.known.clear()
-                fresh = set(given)
-            unread = sorted(fresh)
-            self.known.update(zip(unread, self.read(pa.array(unread, pa.binary())), strict=True))
-        return [self.known[message] for message in given]
+        given: list[bytes] = messages.to_pylist()
+        unread = sorted({message for message in given if message not in self._known})
+        found = dict(zip(unread, self._read(pa.array(unread, pa.binary())), strict=True)) if unread else {}
+        texts = [found[message] if message in found else self._known[message] for message in given]
+        for message, its_texts in found.items():
+            self._remember(message, its_texts)
+        return texts
+
+    def _remember(self, message: bytes, texts: tuple[str, ...]) -> None:
+        size = len(message) + sum(map(len, texts)) + _ENTRY_COST
+        if size > _REMEMBERED_BYTES_MAX // 256:
+            return  # who has such a resource does not push out everybody else's
+        if self._bytes + size > _REMEMBERED_BYTES_MAX:
+            self._known.clear()
+            self._bytes = 0
+        self._known[message] = texts
+        self._bytes += size
 
 
 def _read_resources(messages: pa.BinaryArray) -> list[tuple[str, str]]:
@@ -149,8 +172,8 @@ def _read_scopes(messages: pa.BinaryArray) -> list[tuple[str, str, str]]:
     return list(zip(scopes.column("name").to_pylist(), scopes.column("version").to_pylist(), attributes, strict=True))
 
 
-_RESOURCES: Final = _Texts(_read_resources, {})
-_SCOPES: Final = _Texts(_read_scopes, {})
+_RESOURCES: Final = _Texts(_read_resources)
+_SCOPES: Final = _Texts(_read_scopes)
 
 
 def _resources(blocks: Blocks) -> dict[str, pa.Array]:

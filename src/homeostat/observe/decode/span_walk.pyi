@@ -1,5 +1,7 @@
 from collections.abc import Mapping
 
+LIMITS: tuple[int, int, int]
+
 class Walk:
     def __init__(self, expected: int = 0) -> None: ...
     def add(self, request: bytes) -> tuple[int, int, int, int] | None: ...

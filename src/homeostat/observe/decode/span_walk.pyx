@@ -28,8 +28,12 @@ from homeostat.observe.decode.wire cimport (
 )
 
 cdef enum:
-    ATTRIBUTES_MAX = 1024  # of a span, as in ``traces``
-    ROWS_MAX = 300_000  # resources, scopes and spans of a request, as in ``counting``
+    ATTRIBUTES_MAX = 1024  # of a span
+    ROWS_MAX = 300_000  # resources, scopes and spans of a request
+    FIELDS_MAX = 1_000_000  # of all messages above the spans
+
+LIMITS = ATTRIBUTES_MAX, ROWS_MAX, FIELDS_MAX
+"""Those of ``span_parts`` and ``counting``, as a test holds them to be."""
 
 cdef uint64_t TIME_MAX = <uint64_t> 0x7FFFFFFFFFFFFFFF
 cdef uint64_t COUNT_MAX = <uint64_t> 0xFFFFFFFF
@@ -101,6 +105,7 @@ cdef struct Span:
 
 cdef struct Counts:  # of one request
     int64_t rows
+    int64_t fields
     int64_t spans
     int64_t wrong_length
     int64_t zero
@@ -121,7 +126,7 @@ cdef class Block:
 
 
 cdef class Walk:
-    """Takes requests in, one after the other; ``columns`` ends it."""
+    """Takes requests in, one after the other, in one thread; ``columns`` hands over what was found and ends it."""
 
     cdef uint8_t* data[COLUMNS]
     cdef size_t size[COLUMNS]
@@ -210,52 +215,44 @@ cdef class Walk:
     cdef bint _request(self, Cursor request) noexcept nogil:
         cdef Field field
         while request.at < request.end:
-            if not read_field(&request, &field):
+            if not self._read_field(&request, &field):
                 return UNSURE
-            if field.number == 1 and not (field.wire == LENGTH and self._row() and self._resource_spans(field.content)):
+            if field.number == 1 and not (field.wire == LENGTH and self._row() and self._held(field.content, False, 0)):
                 return UNSURE
         return FINE
+
+    cdef inline bint _read_field(self, Cursor* message, Field* field) noexcept nogil:
+        self.counts.fields += 1
+        return self.counts.fields <= FIELDS_MAX and read_field(message, field)
 
     cdef inline bint _row(self) noexcept nogil:
         self.counts.rows += 1
         return self.counts.rows <= ROWS_MAX
 
-    cdef bint _resource_spans(self, Cursor message) noexcept nogil:
+    cdef bint _held(self, Cursor message, bint of_scope, int32_t resource) noexcept nogil:
+        """ResourceSpans, or ScopeSpans of the resource of this number: who made the spans, and what holds them."""
         cdef Field field
-        cdef Cursor resource
-        cdef bint has_resource = False
-        cdef int32_t number = <int32_t> (self.size[RESOURCE_END] // 4)
-        resource.at = resource.end = NULL
+        cdef Cursor maker
+        cdef bint has_maker = False
+        cdef int column = SCOPE if of_scope else RESOURCE
+        cdef int32_t number = <int32_t> (self.size[column + 1] // 4)
+        maker.at = maker.end = NULL
         while message.at < message.end:
-            if not read_field(&message, &field):
+            if not self._read_field(&message, &field):
                 return UNSURE
             if field.number == 1:
-                if has_resource or field.wire != LENGTH or not _is_resource(field.content):
+                if has_maker or field.wire != LENGTH or not _is_maker(field.content, of_scope):
                     return UNSURE
-                has_resource, resource = True, field.content
+                has_maker, maker = True, field.content
             elif field.number == 2:
-                if field.wire != LENGTH or not self._row() or not self._scope_spans(field.content, number):
+                if field.wire != LENGTH or not self._row():
                     return UNSURE
-        self._put_content(RESOURCE, &resource)
-        return FINE
-
-    cdef bint _scope_spans(self, Cursor message, int32_t resource) noexcept nogil:
-        cdef Field field
-        cdef Cursor scope
-        cdef bint has_scope = False
-        cdef int32_t number = <int32_t> (self.size[SCOPE_END] // 4)
-        scope.at = scope.end = NULL
-        while message.at < message.end:
-            if not read_field(&message, &field):
-                return UNSURE
-            if field.number == 1:
-                if has_scope or field.wire != LENGTH or not _is_scope(field.content):
+                if of_scope:
+                    if not self._span(field.content, resource, number):
+                        return UNSURE
+                elif not self._held(field.content, True, number):
                     return UNSURE
-                has_scope, scope = True, field.content
-            elif field.number == 2:
-                if field.wire != LENGTH or not self._row() or not self._span(field.content, resource, number):
-                    return UNSURE
-        self._put_content(SCOPE, &scope)
+        self._put_content(column, &maker)
         return FINE
 
     cdef bint _span(self, Cursor message, int32_t resource, int32_t scope) noexcept nogil:
@@ -412,26 +409,17 @@ cdef inline bint _is_zero(const Cursor* identity) noexcept nogil:
     return True
 
 
-cdef bint _is_resource(Cursor message) noexcept nogil:
+cdef bint _is_maker(Cursor message, bint of_scope) noexcept nogil:
+    """Resource: attributes. InstrumentationScope: name, version, attributes."""
     cdef Field field
+    cdef uint32_t attributes = 3 if of_scope else 1
     while message.at < message.end:
         if not read_field(&message, &field):
             return UNSURE
-        if field.number == 1 and (field.wire != LENGTH or not is_pair(field.content, 0)):
-            return UNSURE
-    return FINE
-
-
-cdef bint _is_scope(Cursor message) noexcept nogil:
-    """An InstrumentationScope: name, version, attributes."""
-    cdef Field field
-    while message.at < message.end:
-        if not read_field(&message, &field):
-            return UNSURE
-        if field.number <= 2:
+        if field.number < attributes:
             if not is_text(&field):
                 return UNSURE
-        elif field.number == 3 and (field.wire != LENGTH or not is_pair(field.content, 0)):
+        elif field.number == attributes and (field.wire != LENGTH or not is_pair(field.content, 0)):
             return UNSURE
     return FINE
 

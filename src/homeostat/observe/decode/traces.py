@@ -6,6 +6,7 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from homeostat.observe.decode.common import (
     not_zero,
     null_where,
     objects,
+    refusing_panics,
     words,
 )
 from homeostat.observe.decode.counting import TRACE_LEVELS
@@ -61,22 +63,30 @@ def _compiled_walk() -> "type[CompiledWalk] | None":
 
 Walk = _compiled_walk()
 
+_UNREADABLE: Final = (ValueError, TelemetryRejectedError)
+
 __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
 
 
 def decode(requests: Sequence[bytes]) -> Decoded:
     """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
-    if Walk is None:
-        return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
-    decoded = decode_for_sampling(requests)
-    return Decoded(whole_table(decoded.table.to_batches()), decoded.outcomes)
+    if Walk is not None:
+        decoded = decode_for_sampling(requests)
+        with suppress(*_UNREADABLE), refusing_panics():
+            return Decoded(whole_table(decoded.table.to_batches()), decoded.outcomes)
+    return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
 
 
 def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
     """The same, but attributes may stay serialized (``decode.serialized``)."""
-    if Walk is None:
-        return decode_by_library(requests)
-    walk = Walk(sum(map(len, requests)))
+    if Walk is not None:
+        # What the walk takes is fine for the library, too. Were it not, the library would find out whose fault it is.
+        with suppress(*_UNREADABLE), refusing_panics():
+            return _walked(Walk(sum(map(len, requests))), requests)
+    return decode_by_library(requests)
+
+
+def _walked(walk: "CompiledWalk", requests: Sequence[bytes]) -> Decoded:
     found = [walk.add(request) for request in requests]
     unusual = [request for request, counts in zip(requests, found, strict=True) if counts is None]
     walked = table_of(walk.columns())

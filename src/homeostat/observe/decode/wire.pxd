@@ -1,11 +1,13 @@
 # cython: language_level=3
 """Protobuf's wire format for ``span_walk`` and ``pair_walk``: reading it with every step checked, and attributes.
 
-A ``Cursor`` never moves behind its end: ``read_varint`` and ``take`` are the only functions that move it.
-Whatever is malformed, unusual or too deep is ``UNSURE``: the library's decoder then has the last word about it.
+A ``Cursor`` is moved by ``read_varint``, ``read_header`` and ``take`` (``is_utf8`` moves a copy), each of which looks at
+its end first. Whatever is malformed, unusual or too deep is ``UNSURE``: the library's decoder then has the last word.
+What is ``FINE`` must be fine for that decoder, too, since it may read the same bytes later: parsers of protobuf differ
+in how long a tag or a length may be written, so only the shortest form of either is fine.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef enum:
@@ -49,6 +51,14 @@ cdef inline bint read_varint(Cursor* cursor, uint64_t* value) noexcept nogil:
     return UNSURE
 
 
+cdef inline bint read_header(Cursor* cursor, uint64_t* value) noexcept nogil:
+    """A tag or a length, in its shortest form and of at most 31 bits."""
+    cdef const uint8_t* begin = cursor.at
+    if not read_varint(cursor, value) or value[0] > INT32_MAX:
+        return UNSURE
+    return cursor.at - begin == 1 or cursor.at[-1] != 0
+
+
 cdef inline bint take(Cursor* cursor, uint64_t size, Cursor* content) noexcept nogil:
     """The next ``size`` bytes as a cursor of their own."""
     if size > <uint64_t> (cursor.end - cursor.at):
@@ -64,11 +74,11 @@ cdef inline bint read_field(Cursor* cursor, Field* field) noexcept nogil:
     cdef uint64_t tag = 0
     cdef uint64_t size = 0
     cdef Cursor number
-    if not read_varint(cursor, &tag) or tag >> 3 == 0 or tag >> 32:
+    if not read_header(cursor, &tag) or tag >> 3 == 0:
         return UNSURE
     field.number, field.wire = <uint32_t> (tag >> 3), <uint32_t> (tag & 7)
     if field.wire == LENGTH:
-        return read_varint(cursor, &size) and take(cursor, size, &field.content)
+        return read_header(cursor, &size) and take(cursor, size, &field.content)
     if field.wire == VARINT:
         return read_varint(cursor, &field.value)
     size = 8 if field.wire == FIXED64 else 4
@@ -181,13 +191,8 @@ cdef inline bint is_pair(Cursor pair, int depth) noexcept nogil:
 cdef inline bint is_plain_pair(Cursor pair) noexcept nogil:
     """Whether this is a KeyValue whose key comes first and is shorter than 128 bytes, as ``serialized`` wants it."""
     cdef Field field
-    cdef Cursor key
-    if size_of(&pair) < 2 or pair.at[0] != 0x0A or pair.at[1] >= 0x80:
-        return UNSURE
-    pair.at += 1
-    cdef uint64_t size = pair.at[0]
-    pair.at += 1
-    if not take(&pair, size, &key) or not is_utf8(key):
+    cdef bint is_short = size_of(&pair) >= 2 and pair.at[1] < 0x80
+    if not is_short or not read_field(&pair, &field) or field.number != 1 or not is_text(&field):
         return UNSURE
     if pair.at == pair.end:
         return FINE

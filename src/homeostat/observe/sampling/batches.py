@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from homeostat.observe.decode.serialized import joined, whole_table
+from homeostat.observe.decode.serialized import acknowledged_table, joined
 from homeostat.observe.sampling.pending import Rows
 
 Mask = npt.NDArray[np.bool_]
@@ -53,7 +53,7 @@ class Batch:
 
     def table(self) -> pa.Table:
         """The spans that are held, their attributes as a map."""
-        return whole_table([self.left()])
+        return acknowledged_table([self.left()])
 
     def left(self) -> pa.RecordBatch:
         """The spans that are held, as they came."""

@@ -30,11 +30,14 @@ def find(
     cdef const uint8_t* content = &data[0] if size else NULL
     cdef Py_ssize_t place, key, start, length, begin, key_length
     cdef bint inside = True
-    if key_count and key_ends[key_count - 1] > len(keys):
-        raise ValueError("a key ends behind the last one")
+    for key in range(key_count):
+        begin = key_ends[key - 1] if key else 0
+        if not begin <= key_ends[key] <= len(keys):
+            raise ValueError("the ends of keys do not ascend, or lie behind the last key")
     with nogil:
         for place in range(count):
-            start, length = offsets[place], offsets[place + 1] - offsets[place]
+            start = offsets[place]
+            length = <Py_ssize_t> offsets[place + 1] - start
             if start < 0 or length < 0 or start + length > size:
                 inside = False
                 break

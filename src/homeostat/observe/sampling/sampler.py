@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from homeostat.core.sampling import SamplingConfig, SamplingDecision
-from homeostat.observe.decode.serialized import whole, whole_table
+from homeostat.observe.decode.serialized import acknowledged_table, whole
 from homeostat.observe.sampling import columns, state
 from homeostat.observe.sampling.batches import Batch, Batches
 from homeostat.observe.sampling.decisions import DecisionCache, Known
@@ -129,7 +129,7 @@ class Sampler:
             for batch in spans.to_batches()
             if batch.num_rows and (kept := self._take_batch(batch, first_seq, settled)) is not None
         ]
-        return whole_table(late) if late else None
+        return acknowledged_table(late) if late else None
 
     def _advance(self, now_s: float) -> None:
         self._leaving = None  # whoever calls again has put what it got where queries see it
@@ -335,7 +335,7 @@ class Sampler:
             elif of_span.any():
                 row = batch.rows[of_span]
                 taken.append(self._marked(batch.spans.filter(pa.array(of_span)), of_row[row], why[row]))
-        return whole_table(taken)
+        return acknowledged_table(taken)
 
     def _forget(self, rows: Rows) -> None:
         """Decided traces are held no longer."""

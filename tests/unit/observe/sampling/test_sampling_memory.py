@@ -115,8 +115,12 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: str) -> None:
 
 TEXT = st.text(max_size=4)
 
+needs_compiled = pytest.mark.skipif(
+    attributes.key_places is None, reason="there is no C compiler here, so nothing was compiled"
+)
 
-@pytest.mark.parametrize("compiled", [True, False])
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=needs_compiled), False])
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.lists(st.tuples(st.sampled_from(["a", "bb", "key.eight", "http.route", "x" * 300, "ä"]), TEXT))),
@@ -141,7 +145,7 @@ def test_attributes_are_found_where_they_are(rows: list[list[tuple[str, str]]], 
         assert list(zip(found[key].rows(np.ones(len(values), np.bool_)).tolist(), values, strict=True)) == expected
 
 
-@pytest.mark.skipif(attributes.key_places is None, reason="there is no C compiler here, so nothing was compiled")
+@needs_compiled
 @pytest.mark.parametrize(
     ("offsets", "data"), [([0, 9], b"\x0a\x01a"), ([0, 3], b"\x0a\x02a"), ([3, 0], b"\x0a\x01a"), ([0, 1], b"\x0a")]
 )
