@@ -36,3 +36,4 @@ class Dependent:
     hops: int  # calls between it and what was acted upon; 0: that itself
     state: DependentState
     reason: str  # the figures as half a sentence, e.g. "checkout answers 14.0% errors since the act (21 of 150); ..."
+    awaited: bool = False  # unknown, and by its traffic before the act enough requests come within ten seconds

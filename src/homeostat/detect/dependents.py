@@ -4,14 +4,15 @@ Verification asks this beside the signal that opened the issue (``signals``). Ca
 ten minutes before the act, at most ``HOPS_MAX`` calls away. Each is asked about its errors and its durations; its
 objectives say what it may do, and where it has none, the limits at which detection would close an issue.
 
-What a caller was handed by services that the act has nothing to do with is left out of its errors. Of what was acted
-upon itself only the errors that began in it are asked for; after a crash not even those, because a process that did
-not run has nothing to be compared with.
+What a caller was handed by services that the act has nothing to do with is left out of its errors, as far as more of
+its calls to them fail than before the act: what it lived with then is no excuse now. Who turns slow because those
+turned slow is not worse through the act either. Of what was acted upon itself only the errors that began in it are
+asked for; after a crash not even those, because a process that did not run has nothing to be compared with.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -44,6 +45,12 @@ DURING_S_MAX: Final = 600
 
 CALLS_S: Final = 600
 """Calls of so long before the act count as dependencies."""
+
+AWAITED_PER_S: Final = 2.0
+"""Who had so many requests a second before the act will have had enough within the ten seconds that verdicts wait."""
+
+BESIDE_SHARE: Final = 0.5
+"""Where so much of the added time was spent in services beside the act, the rest does not make it the act's doing."""
 
 RECENT_S: Final = (4, 8, 16)
 """The shortest stretch of the newest seconds with enough requests speaks, else all since the act."""
@@ -89,11 +96,33 @@ class _Check:
     own: bool = False  # only what began in it
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What all questions of one look share. ``handed`` and ``waited`` grow from the nearest dependent outwards."""
+
+    past: _Past
+    after: Sequence[_Window]  # stretches that end now, from the shortest to all since the act
+    alpha: float
+    crashed: bool
+    excused: Collection[str]  # whose slowness is not held against the act
+    handed: dict[str, float] = field(default_factory=dict[str, float])  # of whose errors which share came from beside
+    waited: dict[str, float] = field(default_factory=dict[str, float])  # of whose added time
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What a service's calls came to, for each of its requests."""
+
+    failed_near: float = 0.0  # calls to those who depend on the act, or to what was acted upon
+    failed_beside: float = 0.0  # calls to others, and what the former were handed by others
+    ms_beside: float = 0.0
+
+
 class DependentServices:
     """``objectives`` are asked for at each look: people change them.
 
-    ``starved``: has the machine too little processor time now? Then who turns slow does so for that reason, and it is
-    not held against the act.
+    ``starved``: has the machine of the processes too little processor time now? Then which of their services turns
+    slow does so for that reason, and it is not held against the act.
     """
 
     def __init__(
@@ -116,10 +145,12 @@ class DependentServices:
         self._found: dict[Act, tuple[int, tuple[Dependent, ...]]] = {}  # with the second up to which was looked
 
     async def look(self, act: Act) -> Sequence[Dependent]:
-        """Each dependent since the act, nearest first; empty while no complete second lies after it."""
+        """Each dependent since the act, nearest first; unknown all of them while no complete second lies after it."""
         start_s, end_s = math.ceil(act.since.timestamp()), complete_end_s(self._red, self._clock.now())
-        if end_s is None or end_s <= start_s:
+        if end_s is None:
             return ()
+        if end_s <= start_s:
+            return self._not_yet(act)
         known = self._found.get(act)
         if known is None or known[0] != end_s:
             known = self._found[act] = (end_s, self._look(act, start_s, end_s))
@@ -140,12 +171,31 @@ class DependentServices:
             service: self._checks(service, hops, objectives, past, crashed=act.issue_type is IssueType.PROCESS_CRASH)
             for service, hops in past.hops.items()
         }
-        excused = self._starved()
-        alpha = WORSE_ALPHA / max(1, sum(map(len, checks.values())))
-        return tuple(
-            _worst(service, past.hops[service], [_answer(check, past, after, alpha, excused) for check in asked])
+        look = _Look(
+            past,
+            after,
+            alpha=WORSE_ALPHA / max(1, sum(map(len, checks.values()))),
+            crashed=act.issue_type is IssueType.PROCESS_CRASH,
+            excused=set(self._process_services.values()) if self._starved() else (),
+        )
+        return tuple(  # nearest first: what they were handed from beside, they hand on
+            _worst(service, look, [_answer(check, look) for check in asked])
             for service, asked in checks.items()
             if asked
+        )
+
+    def _not_yet(self, act: Act) -> tuple[Dependent, ...]:
+        """Not kept: spans of the time before the act may still be on their way."""
+        past, crashed = self._past(act), act.issue_type is IssueType.PROCESS_CRASH
+        return tuple(
+            Dependent(
+                service,
+                hops,
+                DependentState.UNKNOWN,
+                f"no complete second of {service} lies after the act yet",
+                awaited=not crashed and hops > 0 and _is_busy(service, past),
+            )
+            for service, hops in past.hops.items()
         )
 
     # -- what was before ------------------------------------------------------------------------------------
@@ -226,23 +276,31 @@ def _of_objective(service: str, slo: Slo) -> _Check:
 # -- the answer to one question -----------------------------------------------------------------------------
 
 
-def _answer(
-    check: _Check, past: _Past, after: Sequence[_Window], alpha: float, excused: bool
-) -> tuple[DependentState, str]:
-    """``after``: stretches that end now, from the shortest to all since the act. ``excused``: slowness is no harm."""
+def _answer(check: _Check, look: _Look) -> tuple[DependentState, str]:
+    """How the service is by this question, and the figures."""
+    after, past = look.after, look.past
     newest = next((window for window in after if _requests(window, check) >= REQUESTS_MIN), after[-1])
     windows = (past.before, past.during, newest)
-    sides = Sides(*(_count(window, check, past.hops, check.threshold_ms) for window in windows))
+    sides = _sides(check, windows, check.threshold_ms, look)
     beyond = None
     slow_ms = _p95(past.during.points.get(check.key))
     if check.threshold_ms is not None and slow_ms is not None:
-        limit_ms = max(check.threshold_ms, RISE * slow_ms)
-        beyond = Sides(*(_count(window, check, past.hops, limit_ms) for window in windows))
-    state = compare(sides, check.allowed, alpha, beyond)
-    if excused and check.threshold_ms is not None and state is DependentState.WORSE:
-        state = DependentState.NOT_RECOVERED
+        beyond = _sides(check, windows, max(check.threshold_ms, RISE * slow_ms), look)
+    state = compare(sides, check.allowed, look.alpha, beyond, crashed=look.crashed)
+    if check.threshold_ms is not None and state is DependentState.WORSE:
+        reference = past.during if sides.was_harmed(check.allowed) or not sides.knows_usual else past.before
+        if _slow_through_others(check.key[0], reference, newest, look) or check.key[0] in look.excused:
+            state = DependentState.NOT_RECOVERED
     span = "since the act" if newest is after[-1] else f"in the last {newest.seconds} s"
     return state, _in_words(check, sides, state, windows, span)
+
+
+def _sides(check: _Check, windows: Sequence[_Window], threshold_ms: float | None, look: _Look) -> Sides:
+    before, during, newest = (_count(window, check, threshold_ms) for window in windows)
+    if threshold_ms is None and not check.own:
+        handed = math.floor(_handed(newest.bad, check, windows[-1], look) + 1e-9)
+        newest = Count(newest.bad - handed, newest.total)
+    return Sides(before, during, newest)
 
 
 def _requests(window: _Window, check: _Check) -> int:
@@ -250,26 +308,92 @@ def _requests(window: _Window, check: _Check) -> int:
     return point.requests if point is not None else 0
 
 
-def _count(window: _Window, check: _Check, hops: Mapping[str, int], threshold_ms: float | None) -> Count:
+def _count(window: _Window, check: _Check, threshold_ms: float | None) -> Count:
     point = window.points.get(check.key)
     if point is None or not point.requests:
         return Count()
     if threshold_ms is not None:
         within = float(np.asarray(point.histogram) @ share_within(threshold_ms))
         return Count(max(0, math.floor(point.requests - within + 1e-9)), point.requests)
-    if check.own:
-        return Count(min(point.self_errors, point.requests), point.requests)
-    elsewhere = sum(edge.errors for edge in window.edges if edge.caller == point.service and edge.callee not in hops)
-    return Count(max(0, point.errors - elsewhere), point.requests)
+    errors = point.self_errors if check.own else point.errors
+    return Count(min(errors, point.requests), point.requests)
+
+
+def _handed(errors: int, check: _Check, newest: _Window, look: _Look) -> float:
+    """How many of a service's errors it was handed from beside the act since then.
+
+    Calls are no requests: some are tried again, some failures are lived with. So only what more fails than before the
+    act counts, and where calls to both sides fail more, each explains its share of the errors.
+    """
+    service, operation = check.key
+    point = newest.points.get((service, None))
+    if point is None or not point.requests or not errors:
+        return 0.0
+    now = _calls(newest, service, look)
+    earlier = [
+        _calls(window, service, look)
+        for window in (look.past.before, look.past.during)
+        if (before := window.points.get((service, None))) is not None and before.requests >= REQUESTS_MIN
+    ]
+    beside = now.failed_beside - max((one.failed_beside for one in earlier), default=0.0)
+    near = max(0.0, now.failed_near - max((one.failed_near for one in earlier), default=0.0))
+    if beside <= 0.0:
+        return 0.0
+    handed = min(beside * point.requests, errors * beside / (beside + near))
+    if operation is None:
+        look.handed[service] = handed / errors
+    return handed
+
+
+def _slow_through_others(service: str, reference: _Window, newest: _Window, look: _Look) -> bool:
+    """Was most of the time that it takes longer spent in services beside the act?"""
+    was, now = reference.points.get((service, None)), newest.points.get((service, None))
+    if was is None or now is None:
+        return False
+    added_ms = (now.mean_ms or 0.0) - (was.mean_ms or 0.0)
+    beside_ms = _calls(newest, service, look).ms_beside - _calls(reference, service, look).ms_beside
+    if added_ms <= 0.0 or beside_ms < BESIDE_SHARE * added_ms:
+        return False
+    look.waited[service] = min(1.0, beside_ms / added_ms)
+    return True
+
+
+def _calls(window: _Window, service: str, look: _Look) -> _Calls:
+    """Nothing without requests."""
+    point = window.points.get((service, None))
+    if point is None or not point.requests:
+        return _Calls()
+    near = beside = beside_ms = 0.0
+    for edge in window.edges:
+        if edge.caller == service != edge.callee:
+            other = edge.callee not in look.past.hops
+            handed = 1.0 if other else look.handed.get(edge.callee, 0.0)
+            near += edge.errors * (1.0 - handed)
+            beside += edge.errors * handed
+            beside_ms += edge.duration_sum_ms * (1.0 if other else look.waited.get(edge.callee, 0.0))
+    return _Calls(near / point.requests, beside / point.requests, beside_ms / point.requests)
 
 
 def _p95(point: RedPoint | None) -> float | None:
     return None if point is None or point.requests < REQUESTS_MIN else point.quantile_ms(0.95)
 
 
-def _worst(service: str, hops: int, answers: Sequence[tuple[DependentState, str]]) -> Dependent:
+def _worst(service: str, look: _Look, answers: Sequence[tuple[DependentState, str]]) -> Dependent:
+    hops = look.past.hops[service]
     state, reason = min(answers, key=lambda answer: _WORST_FIRST.index(answer[0]))
-    return Dependent(service, hops, state, reason)
+    since = look.after[-1].points.get((service, None))
+    too_few = state is DependentState.UNKNOWN and (since is None or since.requests < REQUESTS_MIN)
+    awaited = too_few and hops > 0 and not look.crashed and _is_busy(service, look.past)
+    return Dependent(service, hops, state, reason, awaited)
+
+
+def _is_busy(service: str, past: _Past) -> bool:
+    """Had it so much traffic before the act that there will soon be enough since?"""
+    for window in (past.before, past.during):
+        point = window.points.get((service, None))
+        if point is not None and point.requests >= max(REQUESTS_MIN, AWAITED_PER_S * window.seconds):
+            return True
+    return False
 
 
 # -- words --------------------------------------------------------------------------------------------------

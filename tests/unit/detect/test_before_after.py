@@ -34,7 +34,8 @@ def state(before: Count, during: Count, after: Count, allowed: float = ALLOWED) 
         (USUAL, Count(18, 60), Count(45, 150), NOT_RECOVERED),  # 30 % in the incident already
         (USUAL, Count(18, 60), Count(120, 150), WORSE),  # 30 % in the incident, 80 % since the act
         (USUAL, Count(18, 60), Count(1, 150), WELL),
-        (USUAL, NOTHING, Count(21, 150), WORSE),  # nobody called while it was down
+        (USUAL, NOTHING, Count(60, 150), NOT_RECOVERED),  # at once: what the incident did to it is not known
+        (USUAL, Count(0, 2), Count(60, 150), NOT_RECOVERED),  # two requests a second, an act a second later
         (USUAL, Count(5, 5), Count(21, 150), NOT_RECOVERED),  # a second of a crash: few requests, all bad
         (NOTHING, Count(0, 60), Count(21, 150), WORSE),
         (NOTHING, Count(18, 60), Count(45, 150), UNKNOWN),  # nobody knows what was usual
@@ -52,8 +53,16 @@ def test_it_is_compared_with_what_was_before(
 
 def test_an_objective_that_allows_more_is_not_missed_and_one_that_allows_less_is() -> None:
     before, after = Count(40, 40_000), Count(40, 4_000)  # 0.1 % and 1 %
-    assert state(before, NOTHING, after, allowed=0.05) is WELL
-    assert state(before, NOTHING, after, allowed=0.005) is WORSE
+    assert state(before, Count(0, 60), after, allowed=0.05) is WELL
+    assert state(before, Count(0, 60), after, allowed=0.005) is WORSE
+
+
+def test_after_a_crash_nobody_is_measured_by_the_time_before_it() -> None:
+    unharmed = Sides(USUAL, Count(0, 60), Count(60, 150))
+    assert compare(unharmed, ALLOWED, WORSE_ALPHA) is WORSE
+    assert compare(unharmed, ALLOWED, WORSE_ALPHA, crashed=True) is NOT_RECOVERED
+    harmed = Sides(USUAL, Count(18, 60), Count(120, 150))  # also by how it was without what crashed
+    assert compare(harmed, ALLOWED, WORSE_ALPHA, crashed=True) is WORSE
 
 
 def test_who_was_slow_already_is_worse_only_when_it_is_slower_still() -> None:

@@ -45,6 +45,7 @@ class Chronicle:
     behaviours: dict[str, list[Behaviour]] = field(default_factory=dict)
     now_s: int = S0
     edge_errors: dict[tuple[str, str], list[tuple[Stretch, float]]] = field(default_factory=dict)
+    edge_ms: dict[tuple[str, str], list[tuple[Stretch, float]]] = field(default_factory=dict)  # of each call
     operation: str = "handle"
     reads: int = 0
 
@@ -90,11 +91,11 @@ class Chronicle:
         found: list[Edge] = []
         for caller, callees in self.calls.items():
             for callee in callees:
-                errors = 0
+                errors, ms = 0, 0.0
                 for second in range(start_s - S0, min(end_s, self.now_s) - S0):
-                    told = self.edge_errors.get((caller, callee), ())
-                    errors += round(PER_S * sum(share for during, share in told if during[0] <= second < during[1]))
-                found.append(Edge(caller, callee, PER_S * max(0, end_s - start_s), errors, 0.0))
+                    errors += round(PER_S * _told(self.edge_errors.get((caller, callee), ()), second))
+                    ms += PER_S * _told(self.edge_ms.get((caller, callee), ()), second)
+                found.append(Edge(caller, callee, PER_S * max(0, end_s - start_s), errors, ms))
         return found
 
     def now(self) -> datetime:
@@ -102,6 +103,10 @@ class Chronicle:
 
     def monotonic(self) -> float:
         return float(self.now_s)
+
+
+def _told(stretches: Sequence[tuple[Stretch, float]], second: int) -> float:
+    return sum(value for during, value in stretches if during[0] <= second < during[1])
 
 
 SHOP = {"gateway": ("checkout", "catalog"), "checkout": ("payment",), "customers": ("gateway",)}
@@ -113,7 +118,8 @@ ACT = Act(
     begun_at=T0 - timedelta(seconds=1),
     since=T0,
 )
-PROCESSES = {"pay-1": "payment"}
+PROCESSES = {"pay-1": "payment", "checkout-1": "checkout"}
+ALWAYS = (-10_000, 10_000)
 BEFORE, INCIDENT, AFTER = (-10_000, -10), (-10, -1), (0, 10_000)
 
 
@@ -174,8 +180,38 @@ def test_without_requests_nothing_is_said() -> None:
     assert looked["checkout"].reason == "no request has come to checkout since the act"
 
 
-def test_before_a_whole_second_has_passed_nobody_is_named() -> None:
-    assert found(Chronicle(SHOP), after_s=0) == {}
+def test_before_a_whole_second_has_passed_nothing_is_said_of_anybody() -> None:
+    looked = found(Chronicle(SHOP), after_s=0)
+    assert {one.state for one in looked.values()} == {UNKNOWN}
+    assert {name for name, one in looked.items() if one.awaited} == {"checkout", "gateway"}
+
+
+def test_who_had_traffic_before_the_act_and_too_little_since_is_waited_for() -> None:
+    assert found(Chronicle(SHOP), after_s=1)["checkout"].awaited  # 15 requests
+    assert not found(Chronicle(SHOP), after_s=2)["checkout"].awaited  # 30
+    silent = [Behaviour(AFTER, requests=0)]
+    assert found(Chronicle(SHOP, {"checkout": silent}))["checkout"].awaited
+    rare = [Behaviour(ALWAYS, requests=1)]
+    assert not found(Chronicle(SHOP, {"checkout": rare}), after_s=5)["checkout"].awaited
+
+
+def test_after_a_crash_nobody_is_waited_for() -> None:
+    crash = replace(ACT, issue_type=IssueType.PROCESS_CRASH)
+    for after_s in (0, 1):
+        assert not any(one.awaited for one in found(Chronicle(SHOP), after_s=after_s, act=crash).values())
+
+
+def test_what_a_crash_has_left_behind_is_not_the_restarts_doing() -> None:
+    """Restarted within the second; for a while those who call it do not dare to."""
+    crash = replace(ACT, issue_type=IssueType.PROCESS_CRASH, first_bad_at=T0 - timedelta(seconds=1))
+    looked = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, errors=0.4)]}), act=crash)
+    assert looked["checkout"].state is NOT_RECOVERED
+
+
+def test_of_an_act_in_the_first_second_of_its_incident_nobody_is_said_to_be_worse() -> None:
+    at_once = replace(ACT, first_bad_at=T0 - timedelta(seconds=2))  # fifteen requests in between
+    looked = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, errors=0.4)]}), act=at_once)
+    assert looked["checkout"].state is NOT_RECOVERED
 
 
 def test_a_service_that_was_never_called_before_has_nothing_to_be_compared_with() -> None:
@@ -190,6 +226,50 @@ def test_what_a_caller_was_handed_by_others_is_not_the_acts_doing() -> None:
     assert found(shop)["gateway"].state is WELL
 
 
+def test_what_a_caller_has_always_lived_with_is_no_excuse_for_what_it_fails_now() -> None:
+    shop = Chronicle(SHOP, {"gateway": [Behaviour(AFTER, errors=0.4)]})
+    shop.edge_errors["gateway", "catalog"] = [(ALWAYS, 0.4)]
+    assert found(shop)["gateway"].state is WORSE
+    shop.edge_errors["gateway", "catalog"] = [((-10, 10_000), 0.4)]  # since the incident, and not since the act
+    assert found(shop)["gateway"].state is WORSE
+
+
+def test_where_calls_to_both_sides_fail_each_explains_its_share() -> None:
+    shop = Chronicle(SHOP, {"gateway": [Behaviour(AFTER, errors=0.4)]})
+    shop.edge_errors["gateway", "checkout"] = [(AFTER, 0.4)]
+    shop.edge_errors["gateway", "catalog"] = [(AFTER, 1.2)]  # each is tried three times, and lived with
+    looked = found(shop)["gateway"]
+    assert looked.state is WORSE
+    assert looked.reason.startswith("gateway answers 10.0% errors")
+
+
+def test_what_came_from_beside_is_handed_on_from_caller_to_caller() -> None:
+    calls = {**SHOP, "checkout": ("payment", "mail")}
+    failing = {name: [Behaviour(AFTER, errors=0.4)] for name in ("checkout", "gateway")}
+    shop = Chronicle(calls, failing)
+    shop.edge_errors["gateway", "checkout"] = [(AFTER, 0.4)]
+    assert {found(shop)[name].state for name in failing} == {WORSE}
+    shop.edge_errors["checkout", "mail"] = [(AFTER, 0.4)]
+    assert {found(shop)[name].state for name in failing} == {WELL}
+
+
+def test_who_is_slow_because_a_service_beside_the_act_is_was_not_harmed_by_it() -> None:
+    shop = Chronicle(SHOP, {"gateway": [Behaviour(AFTER, ms=900)]})
+    shop.edge_ms["gateway", "catalog"] = [((-10_000, 0), 5.0), (AFTER, 100.0)]
+    assert found(shop)["gateway"].state is WORSE
+    shop.edge_ms["gateway", "catalog"] = [((-10_000, 0), 5.0), (AFTER, 880.0)]
+    assert found(shop)["gateway"].state is NOT_RECOVERED
+
+
+def test_slowness_from_beside_is_handed_on_from_caller_to_caller() -> None:
+    slow = {name: [Behaviour(AFTER, ms=900)] for name in ("checkout", "gateway")}
+    shop = Chronicle({**SHOP, "checkout": ("payment", "mail")}, slow)
+    shop.edge_ms["gateway", "checkout"] = [((-10_000, 0), 20.0), (AFTER, 900.0)]
+    assert {found(shop)[name].state for name in slow} == {WORSE}
+    shop.edge_ms["checkout", "mail"] = [((-10_000, 0), 5.0), (AFTER, 880.0)]
+    assert {found(shop)[name].state for name in slow} == {NOT_RECOVERED}
+
+
 def test_a_caller_that_turns_slow_is_worse() -> None:
     looked = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, ms=900)]}))
     assert looked["checkout"].state is WORSE
@@ -201,6 +281,8 @@ def test_on_a_starved_machine_slowness_is_not_held_against_the_act_but_errors_ar
     assert slow["checkout"].state is NOT_RECOVERED
     failing = found(Chronicle(SHOP, {"checkout": [Behaviour(AFTER, errors=0.4)]}), starved=True)
     assert failing["checkout"].state is WORSE
+    another_machine = found(Chronicle(SHOP, {"gateway": [Behaviour(AFTER, ms=900)]}), starved=True)
+    assert another_machine["gateway"].state is WORSE
 
 
 def test_a_little_slower_is_no_harm_unless_an_objective_says_so() -> None:
