@@ -5,8 +5,8 @@ here, before anything is acknowledged; single spans with impossible ids are drop
 """
 
 import json
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from ptars._lib import MessageHandler
 
+from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.decode.choice import Choice
 from homeostat.observe.decode.common import (
     Decoded,
@@ -48,6 +49,8 @@ from homeostat.store.telemetry.schema import SPAN_SCHEMA, UNKNOWN_SERVICE
 if TYPE_CHECKING:
     from homeostat.observe.decode.span_walk import Walk as CompiledWalk
 
+logger = logging.getLogger(__name__)
+
 Rows = npt.NDArray[np.int64]
 Faults = dict[str, npt.NDArray[np.bool_]]
 """By reason: which spans."""
@@ -64,6 +67,7 @@ def _compiled_walk() -> "type[CompiledWalk] | None":
 Walk = _compiled_walk()
 
 _UNREADABLE: Final = (ValueError, TelemetryRejectedError)
+_DIFFERENT: Final = "What our walk took of some requests can't be read on; the library judges each of them"
 
 __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
 
@@ -72,17 +76,21 @@ def decode(requests: Sequence[bytes]) -> Decoded:
     """Decode serialized ``ExportTraceServiceRequest`` messages. A bad one spoils none of the others."""
     if Walk is not None:
         decoded = decode_for_sampling(requests)
-        with suppress(*_UNREADABLE), refusing_panics():
+        try:
             return Decoded(whole_table(decoded.table.to_batches()), decoded.outcomes)
+        except _UNREADABLE:
+            logger.exception(_DIFFERENT)
     return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
 
 
 def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
     """The same, but attributes may stay serialized (``decode.serialized``)."""
     if Walk is not None:
-        # What the walk takes is fine for the library, too. Were it not, the library would find out whose fault it is.
-        with suppress(*_UNREADABLE), refusing_panics():
-            return _walked(Walk(sum(map(len, requests))), requests)
+        try:
+            with refusing_panics():
+                return _walked(Walk(sum(map(len, requests))), requests)
+        except _UNREADABLE:
+            logger.exception(_DIFFERENT)
     return decode_by_library(requests)
 
 
