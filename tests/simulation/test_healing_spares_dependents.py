@@ -234,6 +234,14 @@ def test_what_did_harm_is_left_to_a_person_for_a_while() -> None:
                 await anyio.sleep(0.5)
         assert "hasty on service:back" in told[0].detail
         assert len(ward.state.runs_by_id) == 1
+        ward.traffic.calm("back")
+        await ward.calm_again()
+        ward.traffic.disturb(Disturbance("other", start_s=ward.sim.clock.monotonic(), error_rate=0.5))
+        with anyio.fail_after(60):
+            while not (told := [one for one in ward.state.entries if one.kind is TimelineKind.ESCALATED][1:]):
+                await anyio.sleep(0.5)
+        assert "nothing promises to help" in told[0].detail  # hasty could not be done here anyway
+        assert "hasty" not in told[0].detail
 
     async def main(sim: Simulation) -> None:
         sli = Sli(kind=SliKind.LATENCY, threshold_ms=100)

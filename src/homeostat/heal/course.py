@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import anyio
 
-from homeostat.core.models import IncidentStatus, Issue, IssueType, Plan, PlanStep, Run, RunStatus, TimelineKind
+from homeostat.core.models import IncidentStatus, Issue, Plan, PlanStep, Run, RunStatus, TimelineKind
 from homeostat.core.ports import Action, Clock, Ids, StateStore
 from homeostat.heal.approvals import Approvals
 from homeostat.heal.case import Case
@@ -75,13 +75,11 @@ class Course:
     async def _plan(self, issues: list[Issue], *, by_hand: bool = False) -> Plan:
         """The candidates that have not been tried in vain, nor did harm lately. A person may insist on the latter."""
         runs = await self._runs()
-        in_vain = self._in_vain(runs)
-        if not by_hand and all(issue.type is not IssueType.PROCESS_CRASH for issue in issues):
-            in_vain |= await self._did_harm()  # what does not run at all is started, whatever became of it last time
         return await self._ward.planner.plan(
             self._case.incident,
             issues,
-            in_vain=in_vain,
+            in_vain=self._in_vain(runs),
+            did_harm=set() if by_hand else await self._did_harm(),
             helped={step_key(run.step): run.issue_id for run in runs if run.status is RunStatus.VERIFIED},
         )
 

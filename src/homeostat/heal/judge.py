@@ -86,7 +86,12 @@ def latency(signal: Signal, opened: Opened, config: DetectConfig) -> Judgement:
 
 
 def leans_good(signal: Signal, opened: Opened, config: DetectConfig) -> bool | None:
-    """Is what was measured, if not surely, on the closing side? None below ``min_requests``: nobody can tell."""
+    """Is what was measured, if not surely, on the closing side? None below ``min_requests``: nobody can tell.
+
+    Nor can anybody of a signal that no remedy is judged by (a machine's pressure).
+    """
+    if signal.name == "cpu_pressure":
+        return None
     errors, value = signal.name == "error_rate", signal.value
     enough = config.error_rate.min_requests if errors else config.latency.min_requests
     if value is None or signal.sample_size < enough:

@@ -48,12 +48,14 @@ class Planner:
         issues: Sequence[Issue],
         *,
         in_vain: Collection[StepKey] = (),
+        did_harm: Collection[StepKey] = (),
         helped: Mapping[StepKey, str] | None = None,
     ) -> Plan:
         """The candidates for the incident's open issues. May be empty.
 
-        What was tried ``in_vain`` is left out. What has ``helped`` (for the issue with that id) is not repeated for
-        another issue of the same incident: it is done, and that issue has outlived it.
+        What was tried ``in_vain`` is left out. So is what ``did_harm`` lately, but not for a crash: what does not run
+        at all is started, whatever became of it last time. What has ``helped`` (for the issue with that id) is not
+        repeated for another issue of the same incident: it is done, and that issue has outlived it.
         """
         done = helped or {}
         best: dict[StepKey, PlanStep] = {}
@@ -65,6 +67,8 @@ class Planner:
                     step = _step(issue, incident, action, target)
                     key = step_key(step)
                     if key in in_vain or done.get(key, issue.id) != issue.id:
+                        continue
+                    if key in did_harm and issue.type is not IssueType.PROCESS_CRASH:
                         continue
                     if key not in best or best[key].confidence < step.confidence:
                         best[key] = step

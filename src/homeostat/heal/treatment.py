@@ -24,6 +24,7 @@ from homeostat.core.models import (
 from homeostat.core.resources import HOST
 from homeostat.heal.course import FAULT_PAUSE_S, RECHECK_S, Course
 from homeostat.heal.judge import Word
+from homeostat.heal.planner import step_key
 from homeostat.heal.policy import in_maintenance
 from homeostat.heal.story import in_words, name_of
 
@@ -185,7 +186,7 @@ class Treatment(Course):
     async def _next_step(self, issues: list[Issue], runs: list[Run]) -> float | None:
         plan = await self._plan(issues)
         if not plan.steps:
-            return await self._no_remedy(runs)
+            return await self._no_remedy(issues, runs)
         rest_s = self._rest_s(plan.steps[0], runs)
         if rest_s > 0:
             return rest_s
@@ -206,18 +207,19 @@ class Treatment(Course):
         await self._tell_of_maintenance(window)
         return MAINTENANCE_RECHECK_S
 
-    async def _no_remedy(self, runs: list[Run]) -> float | None:
+    async def _no_remedy(self, issues: list[Issue], runs: list[Run]) -> float | None:
         if self._ward.policy.mode is PolicyMode.OBSERVE:
             return None
         incident = self._case.incident
         starved = incident.root_cause is not None and incident.root_cause.resource == HOST
         if self._ward.clock.now() < incident.opened_at + (STARVED_GRACE if starved else NO_REMEDY_GRACE):
             return RECHECK_S
-        await self._escalate("No further remedy is known here." if runs else await self._why_no_remedy())
+        await self._escalate("No further remedy is known here." if runs else await self._why_no_remedy(issues))
         return None
 
-    async def _why_no_remedy(self) -> str:
-        harmful = await self._did_harm()
+    async def _why_no_remedy(self, issues: list[Issue]) -> str:
+        candidates = {step_key(step) for step in (await self._plan(issues, by_hand=True)).steps}
+        harmful = candidates & await self._did_harm()
         if harmful:
             named = "; ".join(f"{action} on {resource}" for action, resource in sorted(harmful))
             return f"What could be done here did harm a short while ago, and is not done again by itself: {named}."

@@ -206,6 +206,10 @@ class Verifier:
         return pairs[0]
 
     def _word(self, signal: Signal, watched: Watched) -> Judgement:
+        if watched.signal == "cpu_pressure":
+            return Judgement(
+                Word.UNKNOWN, signal.value, signal.sample_size, "no remedy is judged by a machine's load"
+            )
         if watched.signal == "latency_p95_ms":
             return judge.latency(signal, watched.opened, self._detect)
         return judge.error_rate(signal, watched.opened, self._detect)

@@ -1,7 +1,8 @@
 """A verdict weighs two things: what the issue's own signal says, and how those are who depend on what was touched.
 
 Pure functions; ``verify`` calls them at each reading. Who became worse through the act makes it a bad one, however
-good its own signal is. Who has merely not recovered gets the rest of the action's time, and the verdict says so.
+good its own signal is. Who has merely not recovered gets the rest of the action's time, and the verdict says so. Who
+had traffic before the act, and too little since to say anything, is waited for as long as harm would be.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def weigh(proposal: Proposal, found: Sequence[Dependent], *, patient: bool, time
     if not proposal.settled:
         return None
     if proposal.helped and time_left and (harmed or lagging):
+        return None
+    if proposal.helped and patient and any(one.awaited for one in found):
         return None
     return replace(proposal, harmed=harmed, lagging=lagging)
 

@@ -22,14 +22,20 @@ from support.runs import an_incident, an_issue
 class Offer:
     """An action that only offers targets."""
 
-    def __init__(self, name: str, *targets: tuple[str, float], risk: Risk = Risk.LOW) -> None:
+    def __init__(
+        self,
+        name: str,
+        *targets: tuple[str, float],
+        risk: Risk = Risk.LOW,
+        answers: tuple[IssueType, ...] = (IssueType.HIGH_ERROR_RATE,),
+    ) -> None:
         self._targets = targets
         self.spec = ActionSpec(
             name=name,
             title=name,
             driver="test",
             resource_kinds=("thing",),
-            answers=(IssueType.HIGH_ERROR_RATE,),
+            answers=answers,
             risk=risk,
             effect=EffectClass.IDEMPOTENT,
             undo=None,
@@ -94,6 +100,16 @@ async def test_what_was_tried_in_vain_is_left_out_and_what_helped_only_for_other
     assert [step.resource for step in plan.steps] == ["thing:2"]
     plan = await found.plan(an_incident(), [ISSUE], helped={("a", "thing:1"): ISSUE.id, ("a", "thing:2"): "another"})
     assert [step.resource for step in plan.steps] == ["thing:1"]
+
+
+async def test_what_did_harm_is_left_out_but_for_a_crash() -> None:
+    both = (IssueType.HIGH_ERROR_RATE, IssueType.PROCESS_CRASH)
+    found = planner(Offer("restart", ("process:web", 0.9), answers=both), Offer("switch", ("flag:new", 0.8)))
+    crash = an_issue(IssueType.PROCESS_CRASH, "process:web").model_copy(update={"id": "issue-2"})
+    harmful = {("restart", "process:web"), ("switch", "flag:new")}
+    assert (await found.plan(an_incident(), [ISSUE], did_harm=harmful)).steps == ()
+    steps = (await found.plan(an_incident(), [ISSUE, crash], did_harm=harmful)).steps
+    assert [(step.action, step.issue_id) for step in steps] == [("restart", "issue-2")]
 
 
 async def test_the_digest_changes_with_every_part_of_a_step_and_with_the_order() -> None:

@@ -1,8 +1,10 @@
 """Verification reads only what began after the act has settled, and is in no hurry to condemn."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from homeostat.core.config import DetectConfig
+from homeostat.core.dependents import Act, Dependent, DependentState
 from homeostat.core.models import ActionSpec, EffectClass, IssueType, Risk, Signal, Verdict
 from homeostat.heal.verify import Verifier
 from homeostat.sim.world import Simulation, run
@@ -92,3 +94,50 @@ def test_it_never_takes_longer_than_the_action_allows() -> None:
     verdict, took_s, _ = judged([0.045])
     assert verdict.helped is False
     assert took_s <= SPEC.verify_within_s + 0.5
+
+
+class LateCaller:
+    """A caller that says nothing for six seconds after the act, and then that it fails."""
+
+    def __init__(self, sim: Simulation, *, awaited: bool) -> None:
+        self._sim = sim
+        self._awaited = awaited
+
+    async def look(self, act: Act) -> Sequence[Dependent]:
+        if (self._sim.clock.now() - act.since).total_seconds() < 6:
+            return [Dependent("caller", 1, DependentState.UNKNOWN, "too few", awaited=self._awaited)]
+        return [Dependent("caller", 1, DependentState.WORSE, "caller answers 40.0% errors since the act")]
+
+
+def judged_with_a_caller(*, awaited: bool) -> tuple[Verdict, float]:
+    async def main(sim: Simulation) -> tuple[Verdict, float]:
+        issue, began = an_issue(IssueType.HIGH_ERROR_RATE, "service:web"), sim.clock.now()
+        caller = LateCaller(sim, awaited=awaited)
+        verifier = Verifier(Scripted(sim, [0.3, 0.0]), sim.clock, DetectConfig(), dependents=caller)
+        verdict = await verifier.verdict(issue, SPEC, began)
+        return verdict, (sim.clock.now() - began).total_seconds()
+
+    return run(main)
+
+
+def test_harm_that_shows_after_the_first_good_reading_is_seen() -> None:
+    verdict, took_s = judged_with_a_caller(awaited=True)
+    assert verdict.helped is False
+    assert verdict.harmed == ("caller",)
+    assert 10 <= took_s <= 11
+
+
+def test_who_had_no_traffic_before_the_act_is_not_waited_for() -> None:
+    verdict, took_s = judged_with_a_caller(awaited=False)
+    assert verdict.helped is True
+    assert took_s <= 3.25
+
+
+def test_no_remedy_is_judged_by_a_machines_pressure() -> None:
+    async def main(sim: Simulation) -> Verdict:
+        issue = an_issue(IssueType.HOST_STARVED, "host:local")
+        return await Verifier(Scripted(sim, [0.7]), sim.clock, DetectConfig()).verdict(issue, SPEC, sim.clock.now())
+
+    verdict = run(main)
+    assert (verdict.helped, verdict.signal) == (None, "cpu_pressure")
+    assert verdict.reason == "Nobody can tell: no remedy is judged by a machine's load."

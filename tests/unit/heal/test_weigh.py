@@ -29,6 +29,13 @@ def test_who_is_well_or_says_nothing_neither_helps_nor_harms(found: list[Depende
     assert weigh(EARLY, found, patient=False, time_left=True) is None
 
 
+def test_who_had_traffic_and_says_nothing_yet_is_waited_for_as_long_as_harm_would_be() -> None:
+    awaited = [Dependent("s0", 1, DependentState.UNKNOWN, "no complete second lies after the act yet", awaited=True)]
+    assert weigh(GOOD, awaited, patient=True, time_left=True) is None
+    assert weigh(GOOD, awaited, patient=False, time_left=True) == GOOD
+    assert weigh(BAD, awaited, patient=True, time_left=True) == BAD
+
+
 def test_harm_gets_a_little_patience_and_then_makes_a_good_signal_a_bad_verdict() -> None:
     assert weigh(GOOD, WORSE, patient=True, time_left=True) is None
     verdict = weigh(GOOD, WORSE, patient=False, time_left=True)
