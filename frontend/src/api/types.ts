@@ -180,6 +180,7 @@ export interface Verdict {
   sample_size: number;
   reason: string;
   judged_at: string;
+  harmed: string[]; // services that became worse through the act; one with several operations stands there for each
 }
 
 export interface Run {

@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { Link } from "react-router";
 
 import { useActions, useDecideRun, type RunDecision } from "../../api/queries";
 import type { ActionSpec, Run, Verdict } from "../../api/types";
@@ -15,6 +16,22 @@ type Kind = RunDecision["kind"];
 interface Asked {
   kind: Kind;
   run: Run;
+}
+
+/** All of them: the verdict's text tells of the first few only. */
+function Harmed({ services }: { services: string[] }) {
+  if (services.length === 0) return null;
+  const names = [...new Set(services)];
+  return (
+    <p className="verdict__harmed">
+      <span className="quiet">Became worse through it</span>
+      {names.map((name) => (
+        <Link key={name} to={`/traces?service=${encodeURIComponent(name)}`}>
+          {name}
+        </Link>
+      ))}
+    </p>
+  );
 }
 
 function VerdictLine({ verdict }: { verdict: Verdict }) {
@@ -37,6 +54,7 @@ function VerdictLine({ verdict }: { verdict: Verdict }) {
         {verdict.reason}
         {verdict.sample_size > 0 && ` (${verdict.sample_size} requests)`}
       </p>
+      <Harmed services={verdict.harmed} />
     </div>
   );
 }
