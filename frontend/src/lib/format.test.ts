@@ -60,6 +60,7 @@ describe("names", () => {
   it("a signal is named without its unit", () => {
     expect(signalName("latency_p95_ms")).toBe("Latency p95");
     expect(signalName("error_rate")).toBe("Error rate");
+    expect(signalName("cpu_pressure")).toBe("CPU pressure");
   });
 });
 

@@ -133,7 +133,7 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 
 /** "latency_p95_ms" -> "Latency p95": the unit stands beside the number. */
 export function signalName(signal: string): string {
-  return words(signal.replace(/_(ms|s|ratio|percent)$/, ""));
+  return words(signal.replace(/_(ms|s|ratio|percent)$/, "")).replace(/\bcpu\b/i, "CPU");
 }
 
 /** "high_error_rate" -> "High error rate". */
