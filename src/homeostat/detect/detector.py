@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 TOPOLOGY_S = 600  # calls of the last ten minutes count as dependencies
 SCENE_S_MAX = 60  # of an incident's time; what is measured for its cause is its beginning
 STARVED_SCENE_S = 6  # on a starved machine nobody is surely the cause before, and
-STARVED_NEWEST_S = 3  # it has to be the cause in the last seconds as well
+STARVED_NEWEST_S = 3  # it has to be the cause in the last seconds of the scene as well
 BEFORE_S = 1  # what slows a caller down has ended, and is counted, in the second before
 LATE_S = 10  # learned spans may be this late: a bad look marks this much of the time before it
 EXAMPLES_TIMEOUT_S = 0.5
@@ -222,10 +222,9 @@ class Detection:
             # On a starved machine also those take longer than is normal that are not slow enough for an issue.
             of_host = issue.type is IssueType.HOST_STARVED
             hit = set(self._process_services.values()) if of_host else {self._service_of(issue)}
+            since_s = math.floor(issue.first_bad_at.timestamp()) - (LATE_S if of_host else 0)
             for service in hit:
-                self._baselines.mark_bad(
-                    service, math.floor(issue.first_bad_at.timestamp()) - LATE_S * of_host, now_s
-                )
+                self._baselines.mark_bad(service, since_s, now_s)
         self._baselines.learn(now_s)
 
     # -- the scene of an incident ---------------------------------------------------------------------------

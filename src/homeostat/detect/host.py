@@ -4,12 +4,15 @@ By itself it is none: a machine that computes something in the background while 
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from homeostat.core.models import Evidence, Finding, IssueType, SensorEvent, Severity
 
 NAMED_MAX: Final = 3
+
+HEARD_WITHIN: Final = timedelta(seconds=30)
+"""While a machine is starved its sensor says so every ten seconds. After so long a silence nobody knows any more."""
 
 
 class HostWatch:
@@ -17,6 +20,7 @@ class HostWatch:
 
     def __init__(self) -> None:
         self.last: SensorEvent | None = None
+        self._now: datetime | None = None  # of the last look
 
     def sense(self, event: SensorEvent) -> None:
         """Take in one event. Events of other types are ignored."""
@@ -25,15 +29,17 @@ class HostWatch:
 
     @property
     def starved(self) -> SensorEvent | None:
-        """The event that says so, while it holds."""
-        return self.last if self.last is not None and self.last.bad else None
+        """The event that says so, while it holds and, at the last look, had been heard not too long ago."""
+        event = self.last
+        return None if event is None or not event.bad or self._is_silent(event) else event
 
     def look(self, slow: Collection[str], now: datetime) -> list[Finding]:
         """``slow``: services on this machine that are slow now, by what was found or has not closed yet."""
-        event = self.last
+        self._now, event = now, self.last
         if event is None:
             return []
-        bad = event.bad and bool(slow)
+        bad = self.starved is not None and bool(slow)
+        evidence = _silence(event) if event.bad and self._is_silent(event) else _evidence(event, slow)
         return [
             Finding(
                 detector="host",
@@ -41,11 +47,26 @@ class HostWatch:
                 resource=event.resource,
                 bad=bad,
                 severity=Severity.MEDIUM,
-                evidence=_evidence(event, slow),
+                evidence=evidence,
                 time=now,
                 first_bad_at=now if bad else None,
             )
         ]
+
+    def _is_silent(self, event: SensorEvent) -> bool:
+        return self._now is not None and self._now - event.time > HEARD_WITHIN
+
+
+def _silence(event: SensorEvent) -> Evidence:
+    """An issue that nobody can speak for any more closes, and says why."""
+    return _evidence(event, ()).model_copy(
+        update={
+            "observed": None,
+            "detail": "Nothing has been heard of the machine's processor time for "
+            f"{HEARD_WITHIN.total_seconds():.0f} s; whether it is starved is not known.",
+            "metrics": {},
+        }
+    )
 
 
 def _evidence(event: SensorEvent, slow: Collection[str]) -> Evidence:

@@ -56,7 +56,7 @@ class Scene:
     process_services: Mapping[str, str]  # process name -> service.name
     usual: Mapping[str, UsualOwn] = field(default_factory=dict[str, UsualOwn])
     host: SensorEvent | None = None  # what is known of the machine that the processes run on, where it is starved
-    newest: "Scene | None" = None  # on such a machine the last seconds of it alone, once it is long enough
+    newest: "Scene | None" = None  # on such a machine the last seconds of what it covers (an incident's first minute)
 
     def usual_own(self, service: str) -> UsualOwn:
         """Nothing, where it is not known yet."""
@@ -103,7 +103,7 @@ def explain(issues: Sequence[Issue], scene: Scene) -> RootCause | None:
         if scene.newest is None or not _runs_here(issues, scene):
             return _blamed_service(blame, scene, at_most=STARVED_CONFIDENCE)
     if scene.host is not None and _runs_here(issues, scene):
-        return _starved(f"{scene.host.detail[:1].upper()}{scene.host.detail[1:]}.", STARVED_CONFIDENCE)
+        return _starved(f"{scene.host.detail[:1].upper()}{scene.host.detail[1:]}.", STARVED_CONFIDENCE, blame)
     return _nothing_measured(issues, scene)
 
 
@@ -175,12 +175,20 @@ def _runs_here(issues: Sequence[Issue], scene: Scene) -> bool:
     return any(issue.type is IssueType.HIGH_LATENCY and scene.service_of(issue.resource) in here for issue in issues)
 
 
-def _starved(detail: str, confidence: float) -> RootCause:
+def _starved(detail: str, confidence: float, passing: Blame | None = None) -> RootCause:
+    """``passing``: who stood out, and not to the last."""
+    reason = "The machine has too little processor time, and no service is slower than that explains."
+    if passing is not None and passing.top is not None:
+        name, share = passing.top
+        reason = (
+            f"The machine has too little processor time. {share:.0%} of what that does not explain was spent in "
+            f"{name}, but not in the last seconds as well: there any process may get no processor for a moment."
+        )
     return RootCause(
         resource=resources.HOST,
         confidence=confidence,
-        reason="The machine has too little processor time, and no service is slower than that explains.",
-        evidence=(detail,) if detail else (),
+        reason=reason,
+        evidence=((detail,) if detail else ()) + (() if passing is None else _blame_lines(passing)),
     )
 
 

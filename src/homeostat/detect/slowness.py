@@ -4,7 +4,8 @@ On a starved machine every service takes longer, by waiting for a processor. Wha
 of its own, and restarting it would only add to the load. What all have in common is estimated by the *others*: the
 median of what a request of each of them takes longer than usual, once in milliseconds (each waits about as often),
 once in proportion to what is usual for it (who computes more waits more often). The larger of both, times a margin,
-is taken off; what is left stands out. A median does not move for one sick neighbour, nor for a few.
+is taken off; what is left stands out. From three neighbours on a median does not follow a single sick one; that of
+two is their mean, which one sick neighbour raises by half of its trouble: then less stands out, and nobody is blamed.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ FLOOR_MS: Final = 1.0
 """Nothing is usual for less: below this a proportion is noise."""
 
 NEIGHBOURS_MIN: Final = 2
-"""So many others are needed for a median that is not just another's trouble."""
+"""So many others are needed to tell what is common from just another's trouble."""
 
 
 @dataclass(frozen=True, slots=True)

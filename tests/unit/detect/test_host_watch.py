@@ -1,6 +1,6 @@
 """A starved machine is an issue while services on it are slow, and only then."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from homeostat.core.models import IssueType, SensorEvent
 from homeostat.core.resources import HOST
@@ -45,6 +45,19 @@ def test_starved_with_nobody_slow_is_well() -> None:
     watch.sense(told(bad=True))
     (found,) = watch.look(set(), NOW)
     assert found.bad is False
+
+
+def test_what_a_silent_sensor_said_last_does_not_hold_for_ever() -> None:
+    watch = HostWatch()
+    watch.sense(told(bad=True))
+    (found,) = watch.look({"web"}, NOW + timedelta(seconds=30))
+    assert found.bad is True
+    (found,) = watch.look({"web"}, NOW + timedelta(seconds=31))
+    assert watch.starved is None
+    assert (found.bad, found.evidence.observed) == (False, None)
+    assert found.evidence.detail == (
+        "Nothing has been heard of the machine's processor time for 30 s; whether it is starved is not known."
+    )
 
 
 def test_slow_services_on_a_machine_that_is_not_starved_are_not_its_doing() -> None:

@@ -258,6 +258,8 @@ def test_who_got_no_processor_for_a_moment_is_not_the_cause_for_it() -> None:
     cause = explain(SLOW, lasting(moment, newest=other))
     assert cause is not None
     assert cause.resource == HOST
+    assert "was spent in checkout, but not in the last seconds as well" in cause.reason
+    assert any("began in checkout" in line for line in cause.evidence)
 
 
 def test_what_a_frozen_service_hears_late_is_not_blamed_on_whom_it_calls() -> None:
@@ -269,6 +271,7 @@ def test_where_all_are_slow_alike_on_a_starved_machine_the_machine_is_the_cause(
     cause = explain(SLOW, crowd(common_ms=COMMON_MS, host=starved()))
     assert cause is not None
     assert (cause.resource, cause.self_time_share) == (HOST, None)
+    assert cause.reason.endswith("no service is slower than that explains.")
     assert cause.confidence < 0.5
     assert PSI in cause.evidence[0].lower() or PSI[1:] in cause.evidence[0]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homeostat.core.config import ProcessConfig
 from homeostat.core.models import IssueType, SensorEvent
 from homeostat.core.resources import HOST
 from homeostat.drivers.process.driver import ProcessDriver
@@ -44,6 +45,14 @@ def test_without_an_account_the_load_decides(tmp_path: Path) -> None:
     assert Pressure(None, 3.9, 2).starved(already=True)
 
 
+def test_a_few_tasks_on_one_of_many_processors_starve_no_machine() -> None:
+    assert not Pressure(0.6, 4.0, 64).starved(already=False)
+    assert not Pressure(0.6, 4.0, 64).starved(already=True)
+    assert Pressure(0.6, 32.0, 64).starved(already=False)
+    assert Pressure(0.6, 20.0, 64).starved(already=True)
+    assert Pressure(0.6, None, 64).starved(already=False)  # nobody knows how many wait
+
+
 @pytest.mark.parametrize("psi", [None, "", "some", "some avg10=x", "\x00" * 64, "some avg10=1.2.3 avg60=0"])
 def test_files_that_are_missing_or_say_something_else_are_no_reading(tmp_path: Path, psi: str | None) -> None:
     pressure = read_pressure(proc(tmp_path, psi=psi, load="many"))
@@ -53,8 +62,19 @@ def test_files_that_are_missing_or_say_something_else_are_no_reading(tmp_path: P
 
 def test_this_machines_own_files_can_be_read() -> None:
     pressure = read_pressure()
+    assert pressure.known
+    assert (pressure.load is not None) == Path("/proc/loadavg").exists()
+    assert (pressure.share is not None) == _can_be_read(Path("/proc/pressure/cpu"))
     assert pressure.share is None or 0.0 <= pressure.share <= 1.0
     assert pressure.load is None or pressure.load >= 0.0
+
+
+def _can_be_read(path: Path) -> bool:
+    """Where pressure is switched off at boot the file is there, and opening it fails."""
+    try:
+        return bool(path.read_text(encoding="ascii"))
+    except OSError:
+        return False
 
 
 @given(st.floats(0, 1), st.floats(0, 100), st.integers(1, 256))
@@ -114,6 +134,10 @@ def test_the_signal_is_a_share_or_unknown() -> None:
 
 def test_a_machine_is_watched_only_where_processes_of_it_are() -> None:
     async def main(sim: Simulation) -> None:
-        assert len(ProcessDriver((), sim.clock).sensors()) == 1
+        def watching_the_host(*processes: ProcessConfig) -> int:
+            return sum(isinstance(one, HostSensor) for one in ProcessDriver(processes, sim.clock).sensors())
+
+        assert watching_the_host() == 0
+        assert watching_the_host(ProcessConfig(name="web", pid_file=Path("web.pid"))) == 1
 
     run(main)

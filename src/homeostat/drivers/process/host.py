@@ -1,8 +1,10 @@
 """Sees when the machine that the watched processes run on has too little processor time for what wants to run.
 
 The kernel's own account is read where it has one (pressure stall information, ``/proc/pressure/cpu``: the share of
-the last ten seconds in which some task was ready and had to wait), else the load average. The sensor says what it
-measured; whether anybody suffers from it is for detection to say: a busy machine where nobody waits is well used.
+the last ten seconds in which some task was ready and had to wait) and, because that says nothing of how many
+processors were idle meanwhile, the load average; where there is no such account, the latter alone. The sensor says
+what it measured; whether anybody suffers from it is for detection to say: a busy machine where nobody waits is well
+used.
 """
 
 import os
@@ -31,6 +33,13 @@ STARVED_LOAD: Final = 2.0
 
 RELIEVED_LOAD: Final = 1.2
 
+BUSY_LOAD: Final = 0.5
+"""Some task waits also where a few share one processor of many. A machine is starved only with so many runnable tasks
+for each processor: less than one, because the load average is that of a minute and rises late."""
+
+IDLE_LOAD: Final = 0.3
+"""Below this the machine is no longer starved, whoever waits."""
+
 LOOK_INTERVAL_S: Final = 2.0
 REPEAT_EVERY: Final = 5
 """While it lasts, the figures are told anew at every so manieth look."""
@@ -53,9 +62,12 @@ class Pressure:
 
     def starved(self, already: bool) -> bool:
         """With hysteresis: ``already`` starved needs less."""
-        if self.share is not None:
-            return self.share >= (RELIEVED_SHARE if already else STARVED_SHARE)
-        return (self.load or 0.0) / self.processors >= (RELIEVED_LOAD if already else STARVED_LOAD)
+        load = None if self.load is None else self.load / self.processors
+        if self.share is None:
+            return (load or 0.0) >= (RELIEVED_LOAD if already else STARVED_LOAD)
+        if load is not None and load < (IDLE_LOAD if already else BUSY_LOAD):
+            return False
+        return self.share >= (RELIEVED_SHARE if already else STARVED_SHARE)
 
     def in_words(self) -> str:
         """The figures as a sentence without its full stop."""
@@ -107,7 +119,7 @@ class HostSensor:
             value=value,
             unit="ratio",
             time=self._clock.now(),
-            sample_size=value is not None,
+            sample_size=0 if value is None else 1,
         )
 
     def _event(self, pressure: Pressure, *, bad: bool) -> SensorEvent:
