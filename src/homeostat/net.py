@@ -43,7 +43,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind, settings: str) -> sock
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise port_taken(host, port, kind) from error
+            raise port_taken(host, port, kind, settings) from error
         raise cannot_listen(host, port, error, settings) from error
     listener.setblocking(False)
     return listener
@@ -69,12 +69,15 @@ def in_address(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def port_taken(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> PortTakenError:
-    """The error for an address that something else listens on."""
+def port_taken(
+    host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM, settings: str = ""
+) -> PortTakenError:
+    """The error for an address that something else listens on. ``settings``: the option that chose it, if one did."""
     holder = holder_of(port, kind)
     who = f"by {holder}" if holder else "by a process that this user can't see"
+    where = f"with {settings}" if settings.startswith("--") else "in homeostat.yaml"
     return PortTakenError(
-        f"{host}:{port} is taken {who}. Stop it, or choose another port in homeostat.yaml (0 means any free one)."
+        f"{host}:{port} is taken {who}. Stop it, or choose another port {where} (0 means any free one)."
     )
 
 

@@ -173,12 +173,18 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         f"{row['count']:,}",
         percent(cast("float", row["share"])),
-        "new" if row["is_new"] else f"{row['previous_count']:,}",
+        _before(row),
         timeline,
         str(row["severity"]),
         escape(one_line(str(row["service"]))),
         escape(one_line(str(row["template"]))),
     )
+
+
+def _before(row: Row) -> str:
+    if row["is_new"] is None:
+        return "not known"
+    return "new" if row["is_new"] else f"{row['previous_count']:,}"
 
 
 @app.command("export")

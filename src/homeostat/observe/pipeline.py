@@ -142,7 +142,7 @@ async def running(
     store.undecided = keeper.undecided
     decode = decode_sampled_traces if sampler is not None and sampler.sees_serialized else decode_traces
     if not IS_COMPILED:
-        logger.info("Spans cost about twice the CPU here: there was no C compiler when Homeostat was installed.")
+        logger.warning("Spans cost about twice the CPU here: there was no C compiler when Homeostat was installed.")
     if on_spans is not None:
         decode = partial(_decode_and_show, decode, on_spans)
     intake = Intake(store, decode, keeper, counters, flusher.notice, Repeats(clock, seed=seed))

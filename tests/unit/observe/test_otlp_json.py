@@ -7,6 +7,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from homeostat.core.errors import TelemetryRejectedError
+from homeostat.observe.decode.traces import decode
 from homeostat.observe.intake import Receipt
 from homeostat.observe.receivers.otlp_json import to_protobuf
 from homeostat.observe.receivers.otlp_signals import LOGS, METRICS, SIGNALS, TRACES, Signal
@@ -44,10 +45,21 @@ def test_what_is_no_request_is_refused_by_name(signal: Signal, body: bytes) -> N
         to_protobuf(body, signal)
 
 
-def test_ids_that_are_not_hexadecimal_are_refused() -> None:
-    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": "no hex"}]}]}]}).encode()
-    with pytest.raises(TelemetryRejectedError, match="OTLP/JSON"):
-        to_protobuf(body, LOGS)
+def test_a_span_whose_id_is_not_hexadecimal_is_refused_alone() -> None:
+    good = {"traceId": TRACE_ID, "spanId": "eee19b7ec3c1b174", "name": "good"}
+    spans = [good, good | {"traceId": "no hex"}, good | {"spanId": "abc"}]
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
+    decoded = decode([to_protobuf(body, TRACES)])
+    assert decoded.outcomes[0].accepted == 1
+    assert decoded.outcomes[0].reasons == (("id_length", 2),)
+
+
+def test_a_log_record_whose_id_is_not_hexadecimal_does_not_spoil_the_others() -> None:
+    records = [{"traceId": "no hex", "body": {"stringValue": text}} for text in ("one", "two")]
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    found = ExportLogsServiceRequest.FromString(to_protobuf(body, LOGS)).resource_logs[0].scope_logs[0].log_records
+    assert [record.body.string_value for record in found] == ["one", "two"]
+    assert all(len(record.trace_id) == 1 for record in found)  # which no trace has
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,8 @@ export default function TracePage() {
         <h1 className="sr-only">Trace not found</h1>
         <Empty icon="search" title="This trace is not stored">
           <p>
-            <code>{id}</code> may be older than the retention, or was never received.{" "}
+            <code>{id}</code> was sampled out (of ordinary traces one in ten is kept, unless configured otherwise), is
+            older than the retention, or was never received.{" "}
             <Link to="/traces">Search the traces</Link>
           </p>
         </Empty>

@@ -15,6 +15,7 @@ from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.receivers.otlp_signals import TRACES, Signal, Steps
 
 _ID_KEYS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+_NO_ID = b"?"
 
 Object = dict[str, object]
 
@@ -66,4 +67,12 @@ def _hex_to_base64(holder: Object) -> None:
     for key in _ID_KEYS:
         value = holder.get(key)
         if isinstance(value, str):
-            holder[key] = base64.b64encode(bytes.fromhex(value)).decode("ascii")
+            holder[key] = base64.b64encode(_of_hex(value)).decode("ascii")
+
+
+def _of_hex(text: str) -> bytes:
+    """The bytes of an id. What is not hexadecimal becomes one of an impossible length: its span alone is refused."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return _NO_ID
