@@ -8,18 +8,17 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from support.shop import FLAG, Batch, send
+from support.shop import FLAG, Batch, Traffic, send
 
 pytestmark = pytest.mark.e2e
 
@@ -32,54 +31,39 @@ slo: {{defaults: false}}
 heal: {{mode: auto}}
 flags: {{initial: {{{FLAG}: false}}}}
 """
-TICK_S = 0.2
 PER_TICK = 6
 WELL_S = 50
 """So much healthy traffic is told of at once, as if it had just been: the shop has a past."""
 DEADLINE_S = 90.0
 
 
-class Shop:
+class Shop(Traffic):
     """Sends what checkout and payment do, as the flag says, until it is closed."""
 
-    def __init__(self, url: str, otlp: str) -> None:
-        self._url, self._otlp = url, otlp
-        self._number = 0
-        self._healed = False  # the flag was on, and has been turned off since
-        self._was_on = False
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shop")
+    _number = 0
+    _was_on = False
+    _healed = False  # the flag was on, and has been turned off since
 
-    def open(self) -> None:
+    def open(self) -> Self:
+        """First its past, then what happens."""
         with httpx2.Client(timeout=30) as client:
             batch, end = Batch(), time.time_ns() - 2_000_000_000
             for number in range(WELL_S * 10):
                 self._buy(batch, end - number * 100_000_000, flag=False)
-            send(client, self._otlp, batch)
-        self._thread.start()
+            send(client, self._otlp_url, batch)
+        return super().open()
 
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        with httpx2.Client(timeout=10) as client:
-            while not self._closing.wait(TICK_S):
-                try:
-                    answer = client.post(f"{self._url}/ofrep/v1/evaluate/flags/{FLAG}", json={"context": {}})
-                    flag = answer.json().get("value") is True
-                    self._healed = self._was_on and not flag
-                    self._was_on = self._was_on or flag
-                    batch = Batch()
-                    for _ in range(PER_TICK):
-                        self._buy(batch, time.time_ns(), flag=flag)
-                    send(client, self._otlp, batch)
-                except httpx2.HTTPError:
-                    continue
+    def _batch(self, *, failing: bool) -> Batch:
+        self._healed = self._was_on and not failing
+        self._was_on = self._was_on or failing
+        batch = Batch()
+        for _ in range(PER_TICK):
+            self._buy(batch, time.time_ns(), flag=failing)
+        return batch
 
     def _buy(self, batch: Batch, end_ns: int, *, flag: bool) -> None:
         self._number += 1
-        trace, start = f"{self._url} {self._number}", end_ns - 50_000_000
+        trace, start = f"{self._api_url} {self._number}", end_ns - 50_000_000
         declined = "bank is away" if flag and self._number % 2 else ""
         broken = "no fallback" if self._healed and self._number % 5 < 2 else ""
         batch.add("checkout", "POST /buy", trace=trace, start_ns=start, duration_ms=48, error=broken)

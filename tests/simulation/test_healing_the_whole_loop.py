@@ -5,7 +5,7 @@ do not depend on how busy the machine is that runs the tests.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,25 +15,19 @@ import pytest
 from homeostat.bus import LocalBus
 from homeostat.core.config import Config, ProcessConfig
 from homeostat.core.models import (
-    ActionSpec,
     FlagChange,
     Incident,
     IncidentStatus,
-    Issue,
     IssueType,
     Run,
     RunStatus,
     Scalar,
     SensorEvent,
     Signal,
-    Target,
 )
 from homeostat.core.ports import Action, Sensor
 from homeostat.detect import DependentServices, Detection, Signals
 from homeostat.drivers.flags.driver import FlagsDriver
-from homeostat.drivers.process.actions import SPEC as RESTART
-from homeostat.drivers.process.actions import RestartProcess
-from homeostat.drivers.process.sensors import ExpectedDeaths
 from homeostat.flags import FlagService
 from homeostat.heal import Healer
 from homeostat.loop import LoopParts, keep_in_balance
@@ -41,6 +35,7 @@ from homeostat.sim.traffic import Disturbance, SimService, SimTraffic
 from homeostat.sim.world import Simulation, run
 from homeostat.story import Story
 from support.memory_state import MemoryState
+from support.restarts import ScriptedRestart
 
 CYCLES = 20
 SERVICES = ("gateway", "checkout", "payment", "catalog")
@@ -145,7 +140,7 @@ class Town:
 
 
 @dataclass
-class Processes:
+class Processes(ScriptedRestart):
     """The sensor and the restart action over processes that exist only here: targets are the real action's."""
 
     town: Town
@@ -157,11 +152,7 @@ class Processes:
             ProcessConfig.model_validate({"name": n, "pid_file": n, "restart": {"command": ["true"]}})
             for n in SERVICES
         ]
-        self._real = RestartProcess(known, ExpectedDeaths())
-
-    @property
-    def spec(self) -> ActionSpec:
-        return RESTART
+        self.knows(known)
 
     def kill(self, name: str) -> None:
         self.dead.add(name)
@@ -188,12 +179,6 @@ class Processes:
         value = float(resource.removeprefix("process:") not in self.dead)
         return Signal(resource=resource, name=name, value=value, unit="bool", time=self.town.sim.clock.now())
 
-    async def targets(self, issue: Issue, incident: Incident) -> Sequence[Target]:
-        return await self._real.targets(issue, incident)
-
-    async def prepare(self, resource: str, parameters: dict[str, Scalar]) -> dict[str, Scalar]:
-        return {}
-
     async def act(self, run: Run) -> dict[str, Scalar]:
         name = run.step.resource.removeprefix("process:")
         await anyio.sleep(0.2)
@@ -205,12 +190,6 @@ class Processes:
 
     async def probe(self, run: Run) -> bool | None:
         return run.step.resource.removeprefix("process:") not in self.dead
-
-    async def undo(self, run: Run) -> dict[str, Scalar]:
-        raise AssertionError("a restart has no undo")
-
-    async def rearm(self, run: Run) -> bool:
-        return False
 
 
 _: type[Sensor] = Processes  # it is one

@@ -3,16 +3,15 @@
 The whole loop over scripted traffic in virtual time, with the real restart action over processes of this test alone.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
 import pytest
 
 from homeostat.bus import LocalBus
-from homeostat.core.config import Config, ProcessConfig
+from homeostat.core.config import Config
 from homeostat.core.models import (
-    ActionSpec,
     Incident,
     IncidentStatus,
     Issue,
@@ -21,21 +20,18 @@ from homeostat.core.models import (
     RunStatus,
     Scalar,
     Signal,
-    Target,
     TimelineKind,
 )
 from homeostat.core.resources import HOST
 from homeostat.detect import DependentServices, Detection, Signals
-from homeostat.drivers.process.actions import SPEC as RESTART
-from homeostat.drivers.process.actions import RestartProcess
 from homeostat.drivers.process.host import HostSensor, Pressure
-from homeostat.drivers.process.sensors import ExpectedDeaths
 from homeostat.heal import Healer
 from homeostat.loop import LoopParts, keep_in_balance
 from homeostat.sim.traffic import Disturbance, SimService, SimTraffic
 from homeostat.sim.world import Simulation, run
 from homeostat.story import Story
 from support.memory_state import MemoryState
+from support.restarts import ScriptedRestart
 
 SERVICES = ("gateway", "cart", "checkout", "payment", "orders")
 WAIT_MS = 180.0
@@ -43,7 +39,7 @@ WAIT_MS = 180.0
 
 
 @dataclass
-class Machine:
+class Machine(ScriptedRestart):
     """Five services on one machine, each calling the next."""
 
     sim: Simulation
@@ -62,8 +58,7 @@ class Machine:
         self.config = Config.model_validate(
             {"watch": {"processes": [one | restart for one in processes]}, "heal": {"mode": "auto"}}
         )
-        known: Sequence[ProcessConfig] = self.config.watch.processes
-        self._real = RestartProcess(known, ExpectedDeaths())
+        self.knows(self.config.watch.processes)
 
     def starve(self) -> None:
         self.share = 0.97
@@ -81,16 +76,6 @@ class Machine:
 
     # -- core.ports.Action ----------------------------------------------------------------------------------
 
-    @property
-    def spec(self) -> ActionSpec:
-        return RESTART
-
-    async def targets(self, issue: Issue, incident: Incident) -> Sequence[Target]:
-        return await self._real.targets(issue, incident)
-
-    async def prepare(self, resource: str, parameters: dict[str, Scalar]) -> dict[str, Scalar]:
-        return {}
-
     async def act(self, run: Run) -> dict[str, Scalar]:
         """The fresh process is as slow as the machine lets it be."""
         name = run.step.resource.removeprefix("process:p-")
@@ -102,12 +87,6 @@ class Machine:
 
     async def probe(self, run: Run) -> bool | None:
         return True
-
-    async def undo(self, run: Run) -> dict[str, Scalar]:
-        raise AssertionError("a restart has no undo")
-
-    async def rearm(self, run: Run) -> bool:
-        return False
 
     # -- running --------------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 import hashlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Self
 
 import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -89,17 +91,16 @@ def send(client: httpx2.Client, otlp_url: str, batch: Batch) -> None:
     client.post(f"{otlp_url}/v1/traces", content=batch.encoded(), headers=headers).raise_for_status()
 
 
-class Shop:
-    """Journeys from gateway to checkout to payment, until it is closed."""
+class Traffic(ABC):
+    """Sends a batch five times a second, as the flag says, until it is closed."""
 
     def __init__(self, api_url: str, otlp_url: str) -> None:
         self._api_url = api_url
         self._otlp_url = otlp_url
-        self._journeys = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shop")
 
-    def open(self) -> "Shop":
+    def open(self) -> Self:
         """Start the traffic."""
         self._thread.start()
         return self
@@ -118,6 +119,16 @@ class Shop:
                     send(client, self._otlp_url, self._batch(failing=failing))
                 except httpx2.HTTPError:
                     continue  # Homeostat is stopping or busy; a shop goes on
+
+    @abstractmethod
+    def _batch(self, *, failing: bool) -> Batch:
+        """What happened since the last one. ``failing``: is the flag on?"""
+
+
+class Shop(Traffic):
+    """Journeys from gateway to checkout to payment."""
+
+    _journeys = 0
 
     def _batch(self, *, failing: bool) -> Batch:
         batch = Batch()
