@@ -259,6 +259,12 @@ class Correlator:
         except BadRequestError:  # a histogram of that name: it has no last value
             return []
 
+    def _begun(self, elevated: Condition, start_s: int, end_s: int) -> Condition:
+        """The same, from the first second of the window in which a request of the service failed."""
+        seconds = self._red.series(elevated.services[0], start_s, end_s, 1)
+        failing = [point.start_s for point in seconds if point.errors]
+        return replace(elevated, since_s=float(min(failing))) if failing else elevated
+
     async def _anomalies_now(self, now: datetime) -> tuple[list[Condition], Collection[str]]:
         """What holds, and the fingerprints of what lasts and can't be judged now."""
         if not self._anomalies.enabled:
@@ -267,7 +273,7 @@ class Correlator:
         start_s = end_s - max(1, int(self._anomalies.window.total_seconds()))
         points = await anyio.to_thread.run_sync(self._red.window, start_s, end_s)
         series = await self._measured(now)
-        found = elevated_errors(points, self._anomalies)
+        found = [self._begun(one, start_s, end_s) for one in elevated_errors(points, self._anomalies)]
         found += elevated_metric(series, self._anomalies, (now - self._anomalies.window).timestamp())
         if any(has_slow(point, self._anomalies.slow_trace_ms) for point in points):
             query = TraceQuery(

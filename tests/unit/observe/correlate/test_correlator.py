@@ -50,7 +50,7 @@ class Seconds:
         raise NotImplementedError
 
     def series(self, service: str, start_s: int, end_s: int, step_s: int) -> list[RedPoint]:
-        raise NotImplementedError
+        return [self._sum(service, begin, begin + step_s) for begin in range(start_s, end_s, step_s)]
 
     def edges(self, start_s: int, end_s: int) -> list[Edge]:
         return []
@@ -237,6 +237,14 @@ async def test_an_error_rate_above_five_percent_is_an_alert_and_with_slowness_an
     for service in ("web", "payment"):
         await desk.live(100, service, requests=20)
     assert not [key for key in desk.lasting() if key.startswith("anomaly|")]
+
+
+async def test_an_alert_of_errors_begins_with_the_first_request_that_failed() -> None:
+    desk = Desk()
+    await desk.live(90, requests=20)
+    sound_until = desk.clock.now()
+    await desk.live(30, requests=20, errors=6)
+    assert desk.lasting()["anomaly|errors|payment"].time >= sound_until - timedelta(seconds=2)
 
 
 async def test_a_few_requests_are_no_error_rate() -> None:
