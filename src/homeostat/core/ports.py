@@ -204,7 +204,7 @@ class Dependents(Protocol):
     """Measures what an act has done to the services that call what it touched."""
 
     async def look(self, act: Act) -> Sequence[Dependent]:
-        """Each dependent that is known, nearest first; empty while nothing after the act can be judged yet."""
+        """Each dependent that is known, nearest first; all unknown while nothing after the act can be judged yet."""
         ...
 
 

@@ -29,7 +29,7 @@ def proc(folder: Path, *, psi: str | None = None, load: str | None = None) -> Pa
 
 def test_the_kernels_account_is_read(tmp_path: Path) -> None:
     pressure = read_pressure(proc(tmp_path, psi=PSI, load="9.14 5.90 3.70 4/112 6348\n"))
-    assert (pressure.share, pressure.load) == (pytest.approx(0.9742), 9.14)
+    assert (pressure.share, pressure.load, pressure.runnable) == (pytest.approx(0.9742), 9.14, 3)
     assert pressure.processors >= 1
     assert pressure.in_words().startswith(
         "in 97% of the last 10 s a task waited for a processor; the load average is 9.1"
@@ -51,6 +51,11 @@ def test_a_few_tasks_on_one_of_many_processors_starve_no_machine() -> None:
     assert Pressure(0.6, 32.0, 64).starved(already=False)
     assert Pressure(0.6, 20.0, 64).starved(already=True)
     assert Pressure(0.6, None, 64).starved(already=False)  # nobody knows how many wait
+
+
+def test_a_load_average_that_has_not_risen_yet_hides_nothing() -> None:
+    assert Pressure(0.9, 0.4, 2, runnable=8).starved(already=False)
+    assert not Pressure(0.9, 0.4, 2, runnable=0).starved(already=False)
 
 
 @pytest.mark.parametrize("psi", [None, "", "some", "some avg10=x", "\x00" * 64, "some avg10=1.2.3 avg60=0"])

@@ -35,7 +35,7 @@ RELIEVED_LOAD: Final = 1.2
 
 BUSY_LOAD: Final = 0.5
 """Some task waits also where a few share one processor of many. A machine is starved only with so many runnable tasks
-for each processor: less than one, because the load average is that of a minute and rises late."""
+for each processor, at this moment or by the load average: the latter is that of a minute and rises late."""
 
 IDLE_LOAD: Final = 0.3
 """Below this the machine is no longer starved, whoever waits."""
@@ -46,6 +46,9 @@ REPEAT_EVERY: Final = 5
 
 _SOME: Final = re.compile(r"^some avg10=([0-9.]+)", re.MULTILINE)
 
+_RUNNABLE: Final = re.compile(r"^\S+ \S+ \S+ ([0-9]{1,9})/[0-9]+ ")
+"""The fourth field of ``/proc/loadavg``: how many are runnable of how many there are (proc_loadavg(5))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
@@ -54,6 +57,7 @@ class Pressure:
     share: float | None  # of the last ten seconds in which a task waited for a processor, 0..1
     load: float | None  # tasks that run or want to, averaged over a minute
     processors: int
+    runnable: int | None = None  # tasks that run or want to at this moment, but for the one that asks
 
     @property
     def known(self) -> bool:
@@ -62,11 +66,12 @@ class Pressure:
 
     def starved(self, already: bool) -> bool:
         """With hysteresis: ``already`` starved needs less."""
-        load = None if self.load is None else self.load / self.processors
         if self.share is None:
-            return (load or 0.0) >= (RELIEVED_LOAD if already else STARVED_LOAD)
-        if load is not None and load < (IDLE_LOAD if already else BUSY_LOAD):
-            return False
+            return (self.load or 0.0) / self.processors >= (RELIEVED_LOAD if already else STARVED_LOAD)
+        if self.load is not None:
+            busy = max(self.load, self.runnable or 0) / self.processors
+            if busy < (IDLE_LOAD if already else BUSY_LOAD):
+                return False
         return self.share >= (RELIEVED_SHARE if already else STARVED_SHARE)
 
     def in_words(self) -> str:
@@ -81,11 +86,13 @@ class Pressure:
 def read_pressure(proc: Path = Path("/proc")) -> Pressure:
     """What the kernel says now. A file that is missing or says something else is no reading."""
     some = _SOME.search(_text(proc / "pressure/cpu"))
-    first = _text(proc / "loadavg").split(" ", 1)[0]
+    loads = _text(proc / "loadavg")
+    first, now = loads.split(" ", 1)[0], _RUNNABLE.match(loads)
     return Pressure(
         share=float(some[1]) / 100 if some and _is_number(some[1]) else None,
         load=float(first) if _is_number(first) else None,
         processors=max(1, len(os.sched_getaffinity(0))),
+        runnable=max(0, int(now[1]) - 1) if now else None,
     )
 
 
