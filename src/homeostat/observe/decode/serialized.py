@@ -30,6 +30,9 @@ _COLUMN: Final = pa.field("attributes", pa.list_(pa.field("item", pa.binary(), n
 
 logger = logging.getLogger(__name__)
 
+UNREADABLE: Final = (ValueError, TelemetryRejectedError)
+"""What is raised where attributes can't be read."""
+
 SERIALIZED_SCHEMA: Final = SPAN_SCHEMA.set(_PLACE, _COLUMN)
 """SPAN_SCHEMA, attributes serialized."""
 
@@ -44,7 +47,6 @@ _HIGH: Final = np.uint64(0x8080808080808080)
 _PAD_BYTES: Final = 160  # a place that a length of one byte leads to lies inside, whatever the length
 _FIRST_BYTES: Final = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
 _INT32_MAX: Final = 2**31 - 1
-_UNREADABLE: Final = (ValueError, TelemetryRejectedError)
 _MANY: Final = 4  # a quarter of the attributes looked at one by one: reading all of them at once is no dearer
 
 Places = npt.NDArray[np.int64]
@@ -83,7 +85,7 @@ def acknowledged_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     """
     try:
         return whole_table(batches)
-    except _UNREADABLE:
+    except UNREADABLE:
         logger.exception("Attributes of acknowledged spans can't be read; they are left out")
     return whole_table([_readable(batch) for batch in batches])
 
@@ -104,7 +106,7 @@ def _readable(spans: pa.RecordBatch) -> pa.RecordBatch:
 def _is_readable(entry: pa.BinaryArray) -> bool:
     try:
         texts_of(entry)
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return True
 

@@ -1,6 +1,5 @@
 """What a ``span_walk.Walk`` found, as the columns of ``store.telemetry.schema`` with serialized attributes."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
@@ -10,12 +9,21 @@ import numpy.typing as npt
 import pyarrow as pa
 from ptars._lib import MessageHandler
 
-from homeostat.observe.decode.common import CALL_BYTES_MAX, not_zero, null_where, objects, words
+from homeostat.observe.decode.common import CALL_BYTES_MAX, not_zero, null_where
 from homeostat.observe.decode.schema import EVENTS, LINKS, RESOURCES, SCOPES
 from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA
-from homeostat.observe.decode.span_parts import empty_lists, events_column, links_column, unsampled
+from homeostat.observe.decode.span_parts import (
+    empty_lists,
+    events_column,
+    links_column,
+    resource_texts,
+    resource_words,
+    scope_texts,
+    scope_words,
+    unsampled,
+)
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.schema import EVENT, LINK, UNKNOWN_SERVICE
+from homeostat.store.telemetry.schema import EVENT, LINK
 
 _REMEMBERED_BYTES_MAX: Final = 4 << 20  # of resources, and of scopes: the same come with each request of a process
 _ENTRY_COST: Final = 300  # bytes of an entry beside its texts
@@ -157,19 +165,12 @@ class _Texts:
         self._bytes += size
 
 
-def _read_resources(messages: pa.BinaryArray) -> list[tuple[str, str]]:
-    """Service and JSON of each."""
-    entries = objects(RESOURCES.array_to_record_batch(messages).column("attributes"))
-    return [
-        (entry.get("service.name") or UNKNOWN_SERVICE, json.dumps(entry, ensure_ascii=False)) for entry in entries
-    ]
+def _read_resources(messages: pa.BinaryArray) -> list[tuple[str, ...]]:
+    return resource_texts(RESOURCES.array_to_record_batch(messages).column("attributes"))
 
 
-def _read_scopes(messages: pa.BinaryArray) -> list[tuple[str, str, str]]:
-    """Name, version and JSON of each."""
-    scopes = SCOPES.array_to_record_batch(messages)
-    attributes = [json.dumps(entry, ensure_ascii=False) for entry in objects(scopes.column("attributes"))]
-    return list(zip(scopes.column("name").to_pylist(), scopes.column("version").to_pylist(), attributes, strict=True))
+def _read_scopes(messages: pa.BinaryArray) -> list[tuple[str, ...]]:
+    return scope_texts(SCOPES.array_to_record_batch(messages).to_struct_array())
 
 
 _RESOURCES: Final = _Texts(_read_resources)
@@ -178,14 +179,9 @@ _SCOPES: Final = _Texts(_read_scopes)
 
 def _resources(blocks: Blocks) -> dict[str, pa.Array]:
     texts = _RESOURCES.of(_contents(blocks, "resource", pa.binary()))
-    return _worded(("service", "resource"), texts, blocks["resource_of"])
+    return resource_words(texts, np.frombuffer(blocks["resource_of"], dtype=np.int32))
 
 
 def _scopes(blocks: Blocks) -> dict[str, pa.Array]:
     texts = _SCOPES.of(_contents(blocks, "scope", pa.binary()))
-    return _worded(("scope", "scope_version", "scope_attributes"), texts, blocks["scope_of"])
-
-
-def _worded(names: Sequence[str], texts: Sequence[tuple[str, ...]], holder_of: memoryview) -> dict[str, pa.Array]:
-    rows = np.frombuffer(holder_of, dtype=np.int32)
-    return {name: words([text[place] for text in texts], rows) for place, name in enumerate(names)}
+    return scope_words(texts, np.frombuffer(blocks["scope_of"], dtype=np.int32))

@@ -1,13 +1,19 @@
 """Columns of spans that both decoders make, ``traces`` from nested columns and ``span_columns`` from a walk."""
 
-from typing import Final
+import json
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from homeostat.observe.decode.common import nanoseconds
+from homeostat.observe.decode.common import nanoseconds, objects, words
 from homeostat.observe.decode.values import attribute_map
-from homeostat.store.telemetry.schema import EVENT, LINK
+from homeostat.store.telemetry.schema import EVENT, LINK, UNKNOWN_SERVICE
+
+Texts = Sequence[tuple[str, ...]]
+Numbers = npt.NDArray[np.integer[Any]]
 
 _NO_REASON = pa.array([""], pa.string())  # made once: pyarrow looks for pandas each time it is given a list
 
@@ -59,3 +65,31 @@ def links_column(links: pa.ListArray) -> pa.ListArray:
 def empty_lists(count: int, of: pa.StructType) -> pa.ListArray:
     """So many lists with nothing in them."""
     return pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, dtype=np.int32)), pa.array([], type=of))
+
+
+def resource_texts(attributes: pa.ListArray) -> list[tuple[str, ...]]:
+    """Service and JSON of each resource, from its decoded attributes."""
+    entries = objects(attributes)
+    return [
+        (entry.get("service.name") or UNKNOWN_SERVICE, json.dumps(entry, ensure_ascii=False)) for entry in entries
+    ]
+
+
+def scope_texts(scopes: pa.StructArray) -> list[tuple[str, ...]]:
+    """Name, version and JSON of each decoded scope."""
+    attributes = [json.dumps(entry, ensure_ascii=False) for entry in objects(scopes.field("attributes"))]
+    return list(zip(scopes.field("name").to_pylist(), scopes.field("version").to_pylist(), attributes, strict=True))
+
+
+def resource_words(texts: Texts, resource_of_span: Numbers) -> dict[str, pa.Array]:
+    """The columns that ``resource_texts`` become."""
+    return _worded(("service", "resource"), texts, resource_of_span)
+
+
+def scope_words(texts: Texts, scope_of_span: Numbers) -> dict[str, pa.Array]:
+    """The columns that ``scope_texts`` become."""
+    return _worded(("scope", "scope_version", "scope_attributes"), texts, scope_of_span)
+
+
+def _worded(names: Sequence[str], texts: Texts, row_of: Numbers) -> dict[str, pa.Array]:
+    return {name: words([text[place] for text in texts], row_of) for place, name in enumerate(names)}

@@ -4,7 +4,6 @@ Called by ``observe.intake`` for what arrives and for what the write-ahead log r
 here, before anything is acknowledged; single spans with impossible ids are dropped and counted.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from ptars._lib import MessageHandler
 
-from homeostat.core.errors import TelemetryRejectedError
 from homeostat.observe.decode.choice import Choice
 from homeostat.observe.decode.common import (
     Decoded,
@@ -25,13 +23,18 @@ from homeostat.observe.decode.common import (
     nanoseconds,
     not_zero,
     null_where,
-    objects,
     refusing_panics,
-    words,
 )
 from homeostat.observe.decode.counting import TRACE_LEVELS
 from homeostat.observe.decode.schema import FULL, FULL_SERIALIZED, LEAN, LEAN_SERIALIZED
-from homeostat.observe.decode.serialized import SERIALIZED_SCHEMA, is_serialized, joined, may_stay, whole_table
+from homeostat.observe.decode.serialized import (
+    SERIALIZED_SCHEMA,
+    UNREADABLE,
+    is_serialized,
+    joined,
+    may_stay,
+    whole_table,
+)
 from homeostat.observe.decode.span_columns import table_of
 from homeostat.observe.decode.span_parts import (
     ATTRIBUTES_MAX,
@@ -40,11 +43,15 @@ from homeostat.observe.decode.span_parts import (
     ZERO_ID,
     events_column,
     links_column,
+    resource_texts,
+    resource_words,
+    scope_texts,
+    scope_words,
     unsampled,
 )
 from homeostat.observe.decode.values import attribute_map
 from homeostat.store.telemetry.arrow import pc
-from homeostat.store.telemetry.schema import SPAN_SCHEMA, UNKNOWN_SERVICE
+from homeostat.store.telemetry.schema import SPAN_SCHEMA
 
 if TYPE_CHECKING:
     from homeostat.observe.decode.span_walk import Walk as CompiledWalk
@@ -66,7 +73,6 @@ def _compiled_walk() -> "type[CompiledWalk] | None":
 
 Walk = _compiled_walk()
 
-_UNREADABLE: Final = (ValueError, TelemetryRejectedError)
 _DIFFERENT: Final = "What our walk took of some requests can't be read on; the library judges each of them"
 
 __all__ = ["Decoded", "Outcome", "decode"]  # the first two for those who know only traces
@@ -78,7 +84,7 @@ def decode(requests: Sequence[bytes]) -> Decoded:
         decoded = decode_for_sampling(requests)
         try:
             return Decoded(whole_table(decoded.table.to_batches()), decoded.outcomes)
-        except _UNREADABLE:
+        except UNREADABLE:
             logger.exception(_DIFFERENT)
     return decode_groups(requests, SPAN_SCHEMA, TRACE_LEVELS, _decode_list)
 
@@ -89,7 +95,7 @@ def decode_for_sampling(requests: Sequence[bytes]) -> Decoded:
         try:
             with refusing_panics():
                 return _walked(Walk(sum(map(len, requests))), requests)
-        except _UNREADABLE:
+        except UNREADABLE:
             logger.exception(_DIFFERENT)
     return decode_by_library(requests)
 
@@ -182,11 +188,12 @@ def _flatten(of_request: pa.ListArray, requests: int) -> tuple[pa.Table, list[Ou
     request_of_span = pc.take(pc.list_parent_indices(of_request), resource_of_span).to_numpy()
     faults, ids = _ids(span)
     attributes, cut = _bounded(span.field("attributes"))
+    of_resources = resources.field("resource").field("attributes")
     columns = {
         **ids,
         **_span_columns(span, attributes, cut),
-        **_resource_columns(resources.field("resource").field("attributes"), resource_of_span.to_numpy()),
-        **_scope_columns(scopes.field("scope"), scope_of_span.to_numpy()),
+        **resource_words(resource_texts(of_resources), resource_of_span.to_numpy()),
+        **scope_words(scope_texts(scopes.field("scope")), scope_of_span.to_numpy()),
     }
     schema = SERIALIZED_SCHEMA if is_serialized(columns["attributes"]) else SPAN_SCHEMA
     table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
@@ -277,20 +284,4 @@ def _span_columns(span: pa.StructArray, attributes: pa.ListArray, cut: Rows) -> 
         "dropped_events": span.field("dropped_events_count"),
         "dropped_links": span.field("dropped_links_count"),
         **unsampled(len(span)),
-    }
-
-
-def _resource_columns(attributes: pa.ListArray, resource_of_span: Rows) -> dict[str, pa.Array]:
-    entries = objects(attributes)
-    services = [entry.get("service.name") or UNKNOWN_SERVICE for entry in entries]
-    texts = [json.dumps(entry, ensure_ascii=False) for entry in entries]
-    return {"service": words(services, resource_of_span), "resource": words(texts, resource_of_span)}
-
-
-def _scope_columns(scope: pa.StructArray, scope_of_span: Rows) -> dict[str, pa.Array]:
-    texts = [json.dumps(entry, ensure_ascii=False) for entry in objects(scope.field("attributes"))]
-    return {
-        "scope": words(scope.field("name").to_pylist(), scope_of_span),
-        "scope_version": words(scope.field("version").to_pylist(), scope_of_span),
-        "scope_attributes": words(texts, scope_of_span),
     }
